@@ -1,0 +1,1 @@
+"""The gateway: the guard that keeps outlets safe, and what serves them to people."""

@@ -1,0 +1,1 @@
+"""Shared words: ids, units, clock, errors, reasons, facts. Standard library only."""

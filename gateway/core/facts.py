@@ -1,0 +1,70 @@
+"""Facts: what happened, numbered without gaps, each with its effect once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gateway.core.clock import TimeQuality
+
+
+class FactKind(StrEnum):
+    """What kind of thing happened. Stable words, ``noun.verb``."""
+
+    LEASE_STARTED = "lease.started"
+    """A lease was granted and written down; the outlet is about to be switched on."""
+    LEASE_RENEWED = "lease.renewed"
+    LEASE_ENDED = "lease.ended"
+    """A lease is over, for whatever reason; carries energy, duration and the evidence."""
+    OUTLET_ON = "outlet.on"
+    """A sample shows the outlet on."""
+    OUTLET_OFF = "outlet.off"
+    """Samples show relay and current off after it had been told to go off."""
+    OUTLET_CUT = "outlet.cut"
+    """The outlet is latched off until it is released."""
+    OUTLET_RELEASED = "outlet.released"
+    OUTLET_ALARM = "outlet.alarm"
+    OUTLET_ALARM_CLEARED = "outlet.alarm_cleared"
+    REQUEST_REFUSED = "request.refused"
+    LOCKED = "scope.locked"
+    UNLOCKED = "scope.unlocked"
+    DEVICE_LOST = "device.lost"
+    DEVICE_FOUND = "device.found"
+    BUS_LOST = "bus.lost"
+    BUS_FOUND = "bus.found"
+    GUARD_STARTED = "guard.started"
+    GUARD_STOPPED = "guard.stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class FactDraft:
+    """A fact before the journal has numbered it."""
+
+    kind: FactKind
+    subject: str
+    """``outlet/<id>``, ``pile/<id>``, ``station/<id>``, ``site/<id>``, ``device/<id>``,
+    ``bus/<id>`` or ``guard``."""
+    utc_ms: int
+    quality: TimeQuality
+    actor: str = "guard"
+    reason: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    """JSON values only; units stand in the names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A fact as it stands in the journal."""
+
+    seq: int
+    """From 1, without gaps, in the order in which facts were written."""
+    id: str
+    """UUID of version 7."""
+    kind: str
+    subject: str
+    utc_ms: int
+    quality: str
+    actor: str
+    reason: str
+    data: dict[str, Any]

@@ -1,0 +1,1 @@
+"""Process one: keeps outlets safe. Needs no network service, no database server, no business."""

@@ -1,0 +1,165 @@
+"""PURE: the course of a charge, and how it ends by itself.
+
+A charger ramps up in seconds, holds a plateau, tapers, floats. At a change-over a dual-pack
+charger dips to between 0 and 90 W for up to about 20 s, and after the end it may top up
+again with a spike. From that follow the four ends told apart here: *full* (it floats, or
+its power goes to zero after it has tapered), *unplugged* (its power goes to zero without a
+taper), *no load* (nothing ever drew power) and none of them (a dip, a re-top, a pause).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp
+
+from gateway.core.reasons import Reason
+from gateway.guard.limits import Full, Limits, NoLoad, Rule, Unplugged
+from gateway.guard.state import Charge, Finding
+
+PLATEAU_SHARE = 0.5
+"""A power above this share of the plateau is the charge itself again, not a re-top."""
+PLATEAU_SETTLES = 5
+"""For how many settling times it must stay there: a re-top lasts seconds, a pack hours."""
+
+_FULL = Full()
+_NO_LOAD = NoLoad()
+_UNPLUGGED = Unplugged()
+
+
+def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge:
+    """Take one more power sample (W, monotonic ms) into the course of the charge."""
+    if charge.sample_ms is not None and at_ms <= charge.sample_ms:
+        return charge
+    power_w = abs(power_w)
+    full = limits.full or _FULL
+    load_w = (limits.no_load or _NO_LOAD).below_w
+    zero_w = (limits.unplugged or _UNPLUGGED).below_w
+    level_w = _smoothed(charge, power_w, at_ms, full.settle_s)
+    plateau_w = max(charge.plateau_w, level_w)
+    float_w = _float_threshold_w(full, plateau_w)
+
+    zero = power_w < zero_w
+    low = not zero and power_w <= float_w
+    high = power_w > PLATEAU_SHARE * plateau_w and power_w > float_w
+
+    low_since_ms = _since(charge.low_since_ms, at_ms, lasts=low)
+    high_since_ms = _since(charge.high_since_ms, at_ms, lasts=high)
+    settle_ms = full.settle_s * 1000
+    tapered = charge.tapered
+    if low_since_ms is not None and at_ms - low_since_ms >= settle_ms:
+        tapered = True
+    elif high_since_ms is not None and at_ms - high_since_ms >= PLATEAU_SETTLES * settle_ms:
+        tapered = False
+
+    load_seen = charge.load_seen or power_w >= load_w
+    float_since_ms, reference_w = _floating(
+        charge, power_w, at_ms, full, lasts=load_seen and power_w <= float_w
+    )
+    return replace(
+        charge,
+        sample_ms=at_ms,
+        load_seen=load_seen,
+        peak_w=max(charge.peak_w, power_w),
+        level_w=level_w,
+        plateau_w=plateau_w,
+        zero_since_ms=_since(charge.zero_since_ms, at_ms, lasts=zero),
+        before_zero_w=charge.before_zero_w if zero else power_w,
+        low_since_ms=low_since_ms,
+        high_since_ms=high_since_ms,
+        tapered=tapered,
+        float_since_ms=float_since_ms,
+        float_reference_w=reference_w,
+    )
+
+
+def ending(charge: Charge, limits: Limits, now_ms: int) -> Finding | None:
+    """Say whether the charge has ended by itself.
+
+    Judged on what was sampled, not on time that went by without samples.
+    """
+    if charge.sample_ms is None:
+        return None
+    if charge.load_seen:
+        return _zero(charge, limits) or _float(charge, limits)
+    rule = limits.no_load
+    if rule is not None and now_ms - charge.on_ms >= rule.delay_s * 1000:
+        evidence = {
+            "peak_w": round(charge.peak_w, 1),
+            "threshold_w": rule.below_w,
+            "held_ms": now_ms - charge.on_ms,
+        }
+        return _finding(Reason.NO_LOAD, rule, evidence)
+    return None
+
+
+def _zero(charge: Charge, limits: Limits) -> Finding | None:
+    rule = limits.unplugged
+    if rule is None or charge.zero_since_ms is None or charge.sample_ms is None:
+        return None
+    held_ms = charge.sample_ms - charge.zero_since_ms
+    if held_ms < rule.delay_s * 1000:
+        return None
+    evidence = {
+        "plateau_w": round(charge.plateau_w, 1),
+        "before_zero_w": round(charge.before_zero_w, 1),
+        "tapered": charge.tapered,
+        "held_ms": held_ms,
+    }
+    if charge.tapered and limits.full is not None:
+        return _finding(Reason.FULL, limits.full, evidence)
+    return _finding(Reason.UNPLUGGED, rule, evidence)
+
+
+def _float(charge: Charge, limits: Limits) -> Finding | None:
+    rule = limits.full
+    if rule is None or charge.float_since_ms is None or charge.sample_ms is None:
+        return None
+    held_ms = charge.sample_ms - charge.float_since_ms
+    if held_ms < rule.delay_s * 1000:
+        return None
+    evidence = {
+        "plateau_w": round(charge.plateau_w, 1),
+        "float_w": round(charge.float_reference_w, 1),
+        "threshold_w": round(_float_threshold_w(rule, charge.plateau_w), 1),
+        "held_ms": held_ms,
+    }
+    return _finding(Reason.FULL, rule, evidence)
+
+
+def _floating(
+    charge: Charge, power_w: float, at_ms: int, full: Full, *, lasts: bool
+) -> tuple[int | None, float]:
+    """Since when it floats, and at what power; a rise starts the time anew."""
+    if not lasts:
+        return None, 0.0
+    if charge.float_since_ms is None or power_w > charge.float_reference_w + full.restart_w:
+        return at_ms, power_w
+    return charge.float_since_ms, min(charge.float_reference_w, power_w)
+
+
+def _smoothed(charge: Charge, power_w: float, at_ms: int, settle_s: float) -> float:
+    """First-order low-pass over a third of the settling time: a spike is no plateau."""
+    if charge.sample_ms is None:
+        return 0.0
+    share = 1.0 - exp(-(at_ms - charge.sample_ms) / (settle_s * 1000 / 3))
+    return charge.level_w + (power_w - charge.level_w) * share
+
+
+def _float_threshold_w(full: Full, plateau_w: float) -> float:
+    return max(full.float_w, full.float_share * plateau_w)
+
+
+def _since(since_ms: int | None, at_ms: int, *, lasts: bool) -> int | None:
+    if not lasts:
+        return None
+    return at_ms if since_ms is None else since_ms
+
+
+def _finding(reason: Reason, rule: Rule, evidence: dict[str, float | int | bool]) -> Finding:
+    return Finding(
+        reason=reason,
+        action=rule.action,
+        release=rule.release,
+        cooldown_s=rule.cooldown_s,
+        evidence=evidence,
+    )

@@ -1,0 +1,71 @@
+"""PURE: how much energy a lease has used.
+
+Power times time is exact for short steps and drifts over hours and gaps; the meter's
+register never drifts and is coarse (1 Wh is common). So power is integrated, and kept
+within one step of the register.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.core.units import UJ_PER_MWH, energy_uj
+from gateway.guard.model import Sample
+from gateway.guard.state import Energy
+
+
+def start(register_mwh: int | None) -> Energy:
+    """Begin to count for a new lease."""
+    return Energy(register_start_mwh=register_mwh, register_mwh=register_mwh)
+
+
+def add(energy: Energy, sample: Sample, longest_gap_ms: int) -> Energy:
+    """Count what flowed until ``sample``.
+
+    A gap longer than ``longest_gap_ms`` is not integrated: nobody saw what flowed then, and
+    only the register can say.
+    """
+    if sample.power_w is not None and (energy.power_ms is None or sample.at_ms > energy.power_ms):
+        power_w = abs(sample.power_w)
+        added_uj = 0
+        if energy.power_ms is not None and energy.power_w is not None:
+            gap_ms = sample.at_ms - energy.power_ms
+            if gap_ms <= longest_gap_ms:
+                added_uj = energy_uj((power_w + energy.power_w) / 2, gap_ms)
+        energy = replace(
+            energy, total_uj=energy.total_uj + added_uj, power_w=power_w, power_ms=sample.at_ms
+        )
+    if sample.energy_mwh is not None:
+        energy = _anchor(energy, sample.energy_mwh)
+    return energy
+
+
+def total_mwh(energy: Energy) -> int:
+    """Return the energy in mWh, rounded down: nobody pays for what was not delivered."""
+    return energy.total_uj // UJ_PER_MWH
+
+
+def _anchor(energy: Energy, register_mwh: int) -> Energy:
+    if energy.register_start_mwh is None or energy.register_mwh is None:
+        start_mwh = register_mwh - total_mwh(energy)
+        return replace(energy, register_start_mwh=start_mwh, register_mwh=register_mwh)
+    if register_mwh == energy.register_mwh:
+        return energy
+    if register_mwh < energy.register_mwh:
+        # Wrapped, reset or replaced: go on from what was counted.
+        start_mwh = register_mwh - total_mwh(energy)
+        return replace(energy, register_start_mwh=start_mwh, register_mwh=register_mwh)
+    step_mwh = max(energy.register_step_mwh, 1)
+    if energy.register_step_mwh == 0:
+        step_mwh = register_mwh - energy.register_mwh
+    else:
+        step_mwh = min(step_mwh, register_mwh - energy.register_mwh)
+    delta_mwh = register_mwh - energy.register_start_mwh
+    low_uj = max(0, delta_mwh - step_mwh) * UJ_PER_MWH
+    high_uj = (delta_mwh + step_mwh) * UJ_PER_MWH
+    return replace(
+        energy,
+        total_uj=min(max(energy.total_uj, low_uj), high_uj),
+        register_mwh=register_mwh,
+        register_step_mwh=step_mwh,
+    )

@@ -1,0 +1,196 @@
+"""PURE: what people and programs ask of an outlet, and when they are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.core.facts import FactKind
+from gateway.core.reasons import Reason
+from gateway.guard import energy
+from gateway.guard.limits import Action, Limits, Release
+from gateway.guard.model import Lease
+from gateway.guard.state import (
+    Charge,
+    LeaseDurable,
+    LeaseNotDurable,
+    Lock,
+    Measured,
+    OutletState,
+    Phase,
+    Renew,
+    RequestOff,
+    RequestOn,
+    RequestReset,
+    SwitchOn,
+    Unlock,
+)
+from gateway.guard.turn import Turn, release, stop
+
+FORBIDS_START = (
+    Reason.OVERVOLTAGE,
+    Reason.UNDERVOLTAGE,
+    Reason.OVERTEMPERATURE,
+    Reason.DEVICE_ALARM,
+    Reason.WELDED,
+)
+
+
+def on(turn: Turn, request: RequestOn) -> None:
+    """Grant a lease, or say why not. Nothing is switched before the lease is written down."""
+    refusal = why_not(turn.state, turn.limits, turn.now.mono_ms)
+    if refusal is not None:
+        turn.refuse(*refusal)
+        return
+    lease = request.lease
+    turn.state = replace(
+        turn.state,
+        phase=Phase.GRANTED,
+        phase_ms=turn.now.mono_ms,
+        lease=lease,
+        charge=None,
+        energy=energy.start(None),
+        inverse_share=0.0,
+        on_attempts=0,
+    )
+    turn.note(
+        FactKind.LEASE_STARTED,
+        lease.reason,
+        actor=lease.actor,
+        data=_terms(lease, turn.now.utc_ms + lease.until_ms - turn.now.mono_ms),
+    )
+
+
+def why_not(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] | None:
+    """Return the code and the line of a refusal, or ``None`` if a lease may be granted."""
+    if state.latch is not None:
+        who = {
+            Release.AUTOMATIC: "it is released by itself once the cause is gone",
+            Release.OPERATOR: "look at the cause, then reset it",
+            Release.ON_SITE: "a person at the outlet has to look at it and reset it on site",
+        }[state.latch.release]
+        return "latched", f"cut off because of {state.latch.reason}: {who}"
+    if state.locks:
+        return "locked", f"locked by {', '.join(sorted(state.locks))}: unlock it first"
+    if state.phase is Phase.STOPPING:
+        return "stopping", "it is not off yet: try again when samples show it off"
+    if state.phase is not Phase.OFF:
+        return "in_use", "a lease is running on it: switch it off first"
+    if not fresh(state, limits, now_ms):
+        return "device_silent", "its device does not answer: look at the device and its line"
+    for reason in FORBIDS_START:
+        if reason in state.holds:
+            return str(reason.value), f"{reason} is present now: wait until it is gone"
+    return None
+
+
+def fresh(state: OutletState, limits: Limits, now_ms: int) -> bool:
+    """Say whether the relay, and the current where it is measured, were sampled lately."""
+    oldest_ms = last_heard_ms(state.measured, metered=state.metered)
+    return oldest_ms is not None and now_ms - oldest_ms < limits.silence.delay_s * 1000
+
+
+def last_heard_ms(measured: Measured, *, metered: bool) -> int | None:
+    """Return the age's base: the older of relay and meter; ``None`` if one was never heard."""
+    if measured.relay_ms is None or not metered:
+        return measured.relay_ms
+    meter_ms = measured.current_ms if measured.current_ms is not None else measured.power_ms
+    return None if meter_ms is None else min(measured.relay_ms, meter_ms)
+
+
+def durable(turn: Turn, event: LeaseDurable) -> None:
+    """Switch on, now that a crash can't forget why."""
+    state = turn.state
+    if state.phase is not Phase.GRANTED or state.lease is None or state.lease.id != event.lease_id:
+        return
+    turn.state = replace(
+        state,
+        phase=Phase.STARTING,
+        phase_ms=turn.now.mono_ms,
+        charge=Charge(on_ms=turn.now.mono_ms),
+        on_attempts=1,
+    )
+    turn.effects.append(SwitchOn())
+
+
+def not_durable(turn: Turn, event: LeaseNotDurable) -> None:
+    """Take the lease back: what can't be written down is not granted."""
+    lease = turn.state.lease
+    if turn.state.phase is Phase.GRANTED and lease is not None and lease.id == event.lease_id:
+        stop(turn, Reason.STORAGE)
+
+
+def renew(turn: Turn, request: Renew) -> None:
+    """Move the end of a running lease; the longest time still counts from its start."""
+    lease = turn.state.lease
+    if lease is None or lease.id != request.lease_id:
+        turn.refuse("not_on", "that lease is not running: ask for a new one")
+        return
+    lease = replace(lease, until_ms=request.until_ms)
+    turn.state = replace(turn.state, lease=lease)
+    turn.note(
+        FactKind.LEASE_RENEWED,
+        actor=request.actor,
+        data=_terms(lease, turn.now.utc_ms + lease.until_ms - turn.now.mono_ms),
+    )
+
+
+def off(turn: Turn, request: RequestOff) -> None:
+    """Switch off. Asked of an outlet that samples show off, there is nothing to do."""
+    state = turn.state
+    if state.phase is Phase.STOPPING and state.stop is not None:
+        if state.stop.request_id is None:
+            turn.state = replace(state, stop=replace(state.stop, request_id=request.request_id))
+        return
+    idle = state.phase is Phase.OFF
+    if idle and state.measured.relay_on is False and fresh(state, turn.limits, turn.now.mono_ms):
+        turn.refuse("nothing_to_do", "it is off")
+        return
+    stop(
+        turn,
+        request.reason,
+        evidence={"why": request.why} if request.why else None,
+        actor=request.actor,
+        request_id=request.request_id,
+    )
+
+
+def reset(turn: Turn, request: RequestReset) -> None:
+    """Release the latch, if this person may and the outlet is really off."""
+    held = turn.state.latch
+    if held is None:
+        turn.refuse("nothing_to_do", "it is not cut off")
+    elif held.release is Release.ON_SITE and not request.on_site:
+        turn.refuse(
+            "on_site_only",
+            f"cut off because of {held.reason}: only a person at the outlet may reset it, on site",
+        )
+    elif turn.state.phase is not Phase.OFF:
+        turn.refuse("not_off", "samples do not show it off yet: the cause is still there")
+    else:
+        release(turn, request.actor, request.why)
+
+
+def lock(turn: Turn, request: Lock) -> None:
+    """Take the outlet out of use: whatever runs on it ends."""
+    turn.state = replace(turn.state, locks=turn.state.locks | {request.scope})
+    if turn.state.phase in (Phase.GRANTED, Phase.STARTING, Phase.ON):
+        stop(turn, Reason.LOCKED, action=Action.OFF, actor=request.actor)
+
+
+def unlock(turn: Turn, request: Unlock) -> None:
+    """Give the outlet back, as far as this scope is concerned."""
+    turn.state = replace(turn.state, locks=turn.state.locks - {request.scope})
+
+
+def _terms(lease: Lease, until_utc_ms: int) -> dict[str, str | int | float]:
+    terms: dict[str, str | int | float] = {
+        "lease_id": lease.id,
+        "request_id": lease.request_id,
+        "for_s": round((lease.until_ms - lease.granted_ms) / 1000, 3),
+        "until_utc_ms": until_utc_ms,
+    }
+    if lease.energy_mwh is not None:
+        terms["energy_mwh"] = lease.energy_mwh
+    if lease.power_w is not None:
+        terms["power_w"] = lease.power_w
+    return terms

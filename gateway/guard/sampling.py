@@ -1,0 +1,220 @@
+"""PURE: what a sample changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from gateway.core.facts import FactKind
+from gateway.core.reasons import Reason
+from gateway.guard import charge as charges
+from gateway.guard import energy, rules
+from gateway.guard.limits import Action, Release
+from gateway.guard.model import Sample
+from gateway.guard.state import Finding, Measured, Phase
+from gateway.guard.stopping import confirm, welded
+from gateway.guard.turn import ACTIVE, Turn, act, alarm, clear_alarms, release, stop
+
+EVIDENCE_SAMPLES = 8
+ALARM_CLEARS_MS = 10_000
+"""For how long a cause must be gone before its alarm is: a value at its limit would flood."""
+
+_ORDER = {Action.CUT: 0, Action.OFF: 1, Action.ALARM: 2}
+
+
+def take(turn: Turn, sample: Sample) -> None:
+    """Take a sample in, judge it, and do what the rules ask for."""
+    before = turn.state.measured
+    measured = newer(before, sample)
+    if measured is before:
+        return
+    recent = (*turn.state.recent[1 - EVIDENCE_SAMPLES :], sample)
+    turn.state = replace(turn.state, measured=measured, recent=recent)
+    findings = _judge(turn, before, sample)
+    if turn.state.phase in ACTIVE:
+        _deliver(turn, sample)
+        findings += _ends(turn)
+        if findings:
+            for finding in sorted(findings, key=lambda f: _ORDER[f.action]):
+                if turn.state.phase in ACTIVE or finding.action is Action.CUT:
+                    act(turn, finding)
+        if turn.state.phase in ACTIVE:
+            _follow_relay(turn, sample)
+    elif turn.state.phase is Phase.STOPPING:
+        confirm(turn, sample)
+    elif turn.state.phase is Phase.OFF:
+        _watch_idle(turn, sample, findings)
+    _clear(turn, sample)
+
+
+def newer(measured: Measured, sample: Sample) -> Measured:
+    """Keep the newer value of each quantity; the same object if the sample held none."""
+    at_ms = sample.at_ms
+    out = measured
+    if sample.relay_on is not None and _after(at_ms, measured.relay_ms):
+        out = replace(out, relay_on=sample.relay_on, relay_ms=at_ms)
+    if sample.current_a is not None and _after(at_ms, measured.current_ms):
+        out = replace(out, current_a=sample.current_a, current_ms=at_ms)
+    if sample.power_w is not None and _after(at_ms, measured.power_ms):
+        out = replace(out, power_w=sample.power_w, power_ms=at_ms)
+    if sample.voltage_v is not None and _after(at_ms, measured.voltage_ms):
+        out = replace(out, voltage_v=sample.voltage_v, voltage_ms=at_ms)
+    if sample.temperature_c is not None and _after(at_ms, measured.temperature_ms):
+        out = replace(out, temperature_c=sample.temperature_c, temperature_ms=at_ms)
+    if sample.alarm is not None and _after(at_ms, measured.alarm_ms):
+        out = replace(out, alarm=sample.alarm, alarm_ms=at_ms)
+    return out if out is measured else replace(out, utc_ms=sample.utc_ms)
+
+
+def _after(at_ms: int, held_ms: int | None) -> bool:
+    return held_ms is None or at_ms > held_ms
+
+
+def _judge(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
+    lease = turn.state.lease
+    judged = list(rules.causes(sample, turn.limits, lease.power_w if lease else None))
+    holds, findings = rules.hold(turn.state.holds, judged, sample.at_ms)
+    share = turn.state.inverse_share
+    inverse = turn.limits.overcurrent_inverse
+    if inverse is not None and sample.current_a is not None and turn.state.phase in ACTIVE:
+        elapsed_ms = 0 if before.current_ms is None else sample.at_ms - before.current_ms
+        # A gap that silence would have ended is not held against the load.
+        elapsed_ms = min(elapsed_ms, round(turn.limits.silence.delay_s * 1000))
+        share, tripped = rules.inverse(inverse, share, sample.current_a, elapsed_ms)
+        if tripped is not None:
+            findings.append(tripped)
+    if holds is not turn.state.holds or share != turn.state.inverse_share:
+        turn.state = replace(turn.state, holds=holds, inverse_share=share)
+    return findings
+
+
+def _deliver(turn: Turn, sample: Sample) -> None:
+    state = turn.state
+    longest_gap_ms = round(turn.limits.silence.delay_s * 1000)
+    counted = energy.add(state.energy, sample, longest_gap_ms)
+    charge = state.charge
+    if sample.power_w is not None and charge is not None:
+        charge = charges.follow(charge, sample.power_w, sample.at_ms, turn.limits)
+    turn.state = replace(state, energy=counted, charge=charge)
+
+
+def _ends(turn: Turn) -> list[Finding]:
+    state = turn.state
+    found: list[Finding] = []
+    if state.charge is not None:
+        ended = charges.ending(state.charge, turn.limits, turn.now.mono_ms)
+        if ended is not None:
+            found.append(ended)
+    lease = state.lease
+    if lease is not None and lease.energy_mwh is not None:
+        used_mwh = energy.total_mwh(state.energy)
+        if used_mwh >= lease.energy_mwh:
+            evidence = {"energy_mwh": used_mwh, "limit_mwh": lease.energy_mwh}
+            found.append(plain(Reason.LEASE_ENERGY, evidence))
+    return found
+
+
+def _follow_relay(turn: Turn, sample: Sample) -> None:
+    state = turn.state
+    if sample.relay_on is None or sample.at_ms <= state.phase_ms:
+        return
+    if state.phase is Phase.STARTING and sample.relay_on and state.lease is not None:
+        turn.state = replace(state, phase=Phase.ON, phase_ms=turn.now.mono_ms)
+        turn.note(
+            FactKind.OUTLET_ON,
+            actor=state.lease.actor,
+            data={
+                "lease_id": state.lease.id,
+                "request_id": state.lease.request_id,
+                "after_ms": turn.now.mono_ms - state.phase_ms,
+            },
+        )
+    elif state.phase is Phase.ON and not sample.relay_on:
+        # It went off by itself (its own timer, its own limit, a hand): never switched on again.
+        evidence = {"detail": "the relay opened although it was not told to"}
+        stop(turn, Reason.INTERRUPTED, evidence=evidence)
+
+
+def _watch_idle(turn: Turn, sample: Sample, findings: list[Finding]) -> None:
+    """Keep an outlet without a lease off; tell a relay that says otherwise again."""
+    for finding in findings:
+        if finding.reason is Reason.OVERTEMPERATURE:
+            alarm(turn, finding.reason, finding.evidence)
+    if sample.relay_on:
+        stop(turn, Reason.NO_LEASE)
+        alarm(turn, Reason.NO_LEASE, {"detail": "found on without a lease: switched off"})
+        return
+    _hold_welded(turn, sample)
+
+
+def _hold_welded(turn: Turn, sample: Sample) -> None:
+    if sample.current_a is None:
+        return
+    rule = turn.limits.welded
+    flowing = abs(sample.current_a) > rule.above_a
+    since_ms = turn.state.holds.get(Reason.WELDED)
+    if flowing and since_ms is None:
+        holds = MappingProxyType({**turn.state.holds, Reason.WELDED: sample.at_ms})
+        turn.state = replace(turn.state, holds=holds)
+    elif flowing and since_ms is not None and sample.at_ms - since_ms >= rule.delay_s * 1000:
+        act(turn, welded(turn.limits, sample.current_a, sample.at_ms - since_ms))
+    elif not flowing and since_ms is not None:
+        holds = MappingProxyType({k: v for k, v in turn.state.holds.items() if k != Reason.WELDED})
+        turn.state = replace(turn.state, holds=holds)
+
+
+def _clear(turn: Turn, sample: Sample) -> None:
+    """Let go of alarms and automatic latches whose cause has been gone for long enough."""
+    state = turn.state
+    if state.alarms:
+        _clear_alarms(turn, sample.at_ms)
+    held = turn.state.latch
+    if held is None or held.release is not Release.AUTOMATIC or turn.state.phase is not Phase.OFF:
+        return
+    if held.reason in turn.state.holds:
+        if held.clear_since_ms is not None:
+            turn.state = replace(turn.state, latch=replace(held, clear_since_ms=None))
+    elif held.clear_since_ms is None:
+        turn.state = replace(turn.state, latch=replace(held, clear_since_ms=sample.at_ms))
+    elif sample.at_ms - held.clear_since_ms >= held.cooldown_s * 1000:
+        release(turn, "guard", "the cause has been gone for the cool-down")
+
+
+def _clear_alarms(turn: Turn, at_ms: int) -> None:
+    state = turn.state
+    clears = {
+        reason: state.clears.get(reason, at_ms)
+        for reason in state.alarms
+        if reason not in state.holds and reason in _CLEARED_BY_SAMPLES
+    }
+    if clears != state.clears:
+        turn.state = replace(state, clears=MappingProxyType(clears))
+    over = frozenset(r for r, since_ms in clears.items() if at_ms - since_ms >= ALARM_CLEARS_MS)
+    clear_alarms(turn, over)
+
+
+_CLEARED_BY_SAMPLES = frozenset(
+    {
+        Reason.OVERCURRENT_INSTANT,
+        Reason.OVERCURRENT,
+        Reason.OVERCURRENT_INVERSE,
+        Reason.OVERPOWER,
+        Reason.OVERVOLTAGE,
+        Reason.UNDERVOLTAGE,
+        Reason.OVERTEMPERATURE,
+        Reason.DEVICE_ALARM,
+        Reason.WELDED,
+        Reason.SILENCE,
+    }
+)
+
+
+def plain(reason: Reason, evidence: dict[str, int]) -> Finding:
+    """Make the finding of an end that is no fault: off, and free again."""
+    return Finding(
+        reason=reason,
+        action=Action.OFF,
+        release=Release.OPERATOR,
+        cooldown_s=60.0,
+        evidence=evidence,
+    )

@@ -1,0 +1,292 @@
+"""The state of one outlet's protection, what is fed to it, and what it asks for.
+
+Everything here is frozen: ``protection.step`` makes a new state out of an old one.
+Times are monotonic milliseconds, except where the name says ``utc``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from gateway.core.facts import FactKind
+from gateway.core.reasons import Reason
+from gateway.guard.limits import Action, Release
+from gateway.guard.model import Lease, Sample, WriteResult
+
+_NOTHING: Mapping[Reason, int] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[Reason, int]:
+    return _NOTHING
+
+
+class Phase(StrEnum):
+    """Where an outlet stands between two decisions."""
+
+    OFF = "off"
+    """Free: nothing is asked of it, and samples show it off (or nothing yet)."""
+    GRANTED = "granted"
+    """A lease was granted and is being written down; nothing was switched yet."""
+    STARTING = "starting"
+    """Told to go on; no sample shows it yet."""
+    ON = "on"
+    STOPPING = "stopping"
+    """Told to go off; samples do not show it yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The newest value of each quantity, each with its own time, for ever."""
+
+    relay_on: bool | None = None
+    relay_ms: int | None = None
+    voltage_v: float | None = None
+    voltage_ms: int | None = None
+    current_a: float | None = None
+    current_ms: int | None = None
+    power_w: float | None = None
+    power_ms: int | None = None
+    temperature_c: float | None = None
+    temperature_ms: int | None = None
+    alarm: bool | None = None
+    alarm_ms: int | None = None
+    utc_ms: int | None = None
+    """When the newest of them was measured, for records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latch:
+    """Why an outlet stays off until it is released, and by whom it may be."""
+
+    reason: Reason
+    release: Release
+    since_ms: int
+    since_utc_ms: int
+    cooldown_s: float = 60.0
+    clear_since_ms: int | None = None
+    """Since when the cause is gone, for automatic release."""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """An OFF on its way."""
+
+    reason: Reason
+    request_id: str | None
+    since_ms: int
+    attempts: int = 1
+    attempt_ms: int = 0
+    written_ms: int | None = None
+    """When the device acknowledged the OFF; only later samples speak about it."""
+    flowing_since_ms: int | None = None
+    """Since when samples show current although the relay says off."""
+    silence_told: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """The course of what an outlet has delivered since it was switched on."""
+
+    on_ms: int
+    sample_ms: int | None = None
+    load_seen: bool = False
+    peak_w: float = 0.0
+    level_w: float = 0.0
+    """The power, smoothed over the settling time."""
+    plateau_w: float = 0.0
+    """The highest smoothed power: the charge's level before its taper."""
+    zero_since_ms: int | None = None
+    before_zero_w: float = 0.0
+    """The last power before it went to zero."""
+    low_since_ms: int | None = None
+    high_since_ms: int | None = None
+    tapered: bool = False
+    float_since_ms: int | None = None
+    float_reference_w: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Energy of the present or the last lease, in µJ, anchored to the meter's register."""
+
+    total_uj: int = 0
+    power_w: float | None = None
+    power_ms: int | None = None
+    register_start_mwh: int | None = None
+    register_mwh: int | None = None
+    register_step_mwh: int = 0
+    """The smallest step seen: how coarse the register is; 0 until it has moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutletState:
+    """All that protection knows about one outlet."""
+
+    metered: bool
+    """Whether its current is measured at all."""
+    phase: Phase = Phase.OFF
+    phase_ms: int = 0
+    measured: Measured = Measured()
+    recent: tuple[Sample, ...] = ()
+    """The newest samples, oldest first: evidence for what is decided."""
+    lease: Lease | None = None
+    charge: Charge | None = None
+    energy: Energy = Energy()
+    inverse_share: float = 0.0
+    """How much of its time to trip the inverse-time element has used, 0 to 1."""
+    holds: Mapping[Reason, int] = field(default_factory=_nothing)
+    """Since when each rule's cause lasts."""
+    clears: Mapping[Reason, int] = field(default_factory=_nothing)
+    """Since when the cause of a told alarm is gone."""
+    alarms: frozenset[Reason] = frozenset()
+    latch: Latch | None = None
+    locks: frozenset[str] = frozenset()
+    stop: Stop | None = None
+    on_attempts: int = 0
+
+
+# What is fed to the machine, besides samples.
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time went by; nothing else happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A switching command went out, or did not."""
+
+    wanted_on: bool
+    result: WriteResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOn:
+    """Somebody asks for a lease."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseDurable:
+    """The granted lease is written down."""
+
+    lease_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseNotDurable:
+    """The granted lease could not be written down."""
+
+    lease_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renew:
+    """The holder asks for more time."""
+
+    lease_id: str
+    until_ms: int
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOff:
+    """Somebody asks for OFF, or the guard itself does (``reason``)."""
+
+    actor: str
+    reason: Reason = Reason.REQUESTED
+    request_id: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReset:
+    """Somebody wants to release the latch."""
+
+    actor: str
+    on_site: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A scope that holds this outlet is locked."""
+
+    scope: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlock:
+    """A scope that holds this outlet is unlocked."""
+
+    scope: str
+
+
+Event = (
+    Sample
+    | Tick
+    | Written
+    | RequestOn
+    | LeaseDurable
+    | LeaseNotDurable
+    | Renew
+    | RequestOff
+    | RequestReset
+    | Lock
+    | Unlock
+)
+
+
+# What the machine asks for.
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchOn:
+    """Tell the relay to close."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchOff:
+    """Tell the relay to open."""
+
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A fact to write down."""
+
+    kind: FactKind
+    reason: str = ""
+    actor: str = "guard"
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The request is not granted; ``code`` is for programs, ``message`` for people."""
+
+    code: str
+    message: str
+
+
+Effect = SwitchOn | SwitchOff | Note | Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A rule that has to act."""
+
+    reason: Reason
+    action: Action
+    release: Release
+    cooldown_s: float
+    evidence: Mapping[str, Any]

@@ -1,0 +1,164 @@
+"""PURE: an OFF on its way: sent again until samples show it, and judged when they do not.
+
+Three times at once, then once a second between full poll rounds. The relay's state alone
+proves nothing: off is off when no current flows either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.core.facts import FactKind
+from gateway.core.reasons import Reason
+from gateway.guard.limits import Limits
+from gateway.guard.model import Sample, WriteResult
+from gateway.guard.state import Finding, OutletState, Phase, Stop, SwitchOff
+from gateway.guard.turn import Turn, act, alarm, clear_alarms
+
+AT_ONCE = 3
+"""How often an OFF is sent without waiting."""
+RETRY_MS = 1_000
+"""How often after that."""
+
+_OVER_WHEN_OFF = frozenset({Reason.NO_LEASE, Reason.SILENCE, Reason.NO_REACTION})
+
+
+def confirm(turn: Turn, sample: Sample) -> None:
+    """Compare a sample with the OFF that was sent."""
+    state, off = turn.state, turn.state.stop
+    if off is None or sample.at_ms <= off.since_ms:
+        return
+    if _is_off(state, off, turn.limits):
+        _confirmed(turn, off)
+        return
+    acknowledged = off.written_ms is not None and sample.at_ms > off.written_ms
+    if sample.relay_on and acknowledged:
+        again(turn)
+        _judge_reaction(turn, off)
+    elif sample.current_a is not None and acknowledged:
+        _judge_flow(turn, sample)
+
+
+def written(turn: Turn, result: WriteResult) -> None:
+    """Note that the device acknowledged the OFF, or send it again."""
+    off = turn.state.stop
+    if off is None:
+        return
+    if result is WriteResult.DONE:
+        if off.written_ms is None:
+            turn.state = replace(turn.state, stop=replace(off, written_ms=turn.now.mono_ms))
+    else:
+        again(turn)
+
+
+def wait(turn: Turn) -> None:
+    """Let time go by: send again, and say so when nothing at all is heard."""
+    off = turn.state.stop
+    if off is None:
+        return
+    if turn.now.mono_ms - off.attempt_ms >= RETRY_MS:
+        _send(turn, off, urgent=off.attempts < AT_ONCE)
+    measured = turn.state.measured
+    heard_ms = max(measured.relay_ms or 0, off.since_ms)
+    silent_ms = turn.now.mono_ms - heard_ms
+    if not off.silence_told and silent_ms >= turn.limits.silence.delay_s * 1000:
+        off = turn.state.stop or off
+        turn.state = replace(turn.state, stop=replace(off, silence_told=True))
+        evidence = {"detail": "told to go off and nothing answers", "held_ms": silent_ms}
+        alarm(turn, Reason.SILENCE, evidence)
+
+
+def again(turn: Turn) -> None:
+    """Send the OFF once more, if its turn has come."""
+    off = turn.state.stop
+    if off is None:
+        return
+    if off.attempts < AT_ONCE:
+        _send(turn, off, urgent=True)
+    elif turn.now.mono_ms - off.attempt_ms >= RETRY_MS:
+        _send(turn, off, urgent=False)
+
+
+def welded(limits: Limits, current_a: float, held_ms: int) -> Finding:
+    """Make the finding of a current that flows although the outlet is off."""
+    rule = limits.welded
+    return Finding(
+        reason=Reason.WELDED,
+        action=rule.action,
+        release=rule.release,
+        cooldown_s=rule.cooldown_s,
+        evidence={
+            "value": round(abs(current_a), 3),
+            "threshold": rule.above_a,
+            "unit": "A",
+            "held_ms": held_ms,
+        },
+    )
+
+
+def _send(turn: Turn, off: Stop, *, urgent: bool) -> None:
+    turn.effects.insert(0, SwitchOff(urgent=urgent))
+    off = replace(off, attempts=off.attempts + 1, attempt_ms=turn.now.mono_ms)
+    turn.state = replace(turn.state, stop=off)
+
+
+def _is_off(state: OutletState, off: Stop, limits: Limits) -> bool:
+    measured = state.measured
+    if measured.relay_on is not False or (measured.relay_ms or 0) <= off.since_ms:
+        return False
+    if not state.metered:
+        return True
+    if measured.current_a is None or (measured.current_ms or 0) <= off.since_ms:
+        return False
+    return abs(measured.current_a) <= limits.welded.above_a
+
+
+def _confirmed(turn: Turn, off: Stop) -> None:
+    turn.state = replace(
+        turn.state, phase=Phase.OFF, phase_ms=turn.now.mono_ms, stop=None, charge=None
+    )
+    clear_alarms(turn, _OVER_WHEN_OFF)
+    data: dict[str, str | int] = {
+        "after_ms": turn.now.mono_ms - off.since_ms,
+        "attempts": off.attempts,
+    }
+    if off.request_id is not None:
+        data["request_id"] = off.request_id
+    turn.note(FactKind.OUTLET_OFF, off.reason, data=data)
+
+
+def _judge_reaction(turn: Turn, off: Stop) -> None:
+    rule = turn.limits.no_reaction
+    held_ms = turn.now.mono_ms - off.since_ms
+    if held_ms < rule.delay_s * 1000:
+        return
+    act(turn, no_reaction(turn.limits, held_ms, "the relay stays closed although told to open"))
+
+
+def no_reaction(limits: Limits, held_ms: int, detail: str) -> Finding:
+    """Make the finding of a relay that does not follow its command."""
+    rule = limits.no_reaction
+    return Finding(
+        reason=Reason.NO_REACTION,
+        action=rule.action,
+        release=rule.release,
+        cooldown_s=rule.cooldown_s,
+        evidence={"detail": detail, "held_ms": held_ms},
+    )
+
+
+def _judge_flow(turn: Turn, sample: Sample) -> None:
+    """Judge a current that flows although the relay says off: a meter lags, a weld stays."""
+    off = turn.state.stop
+    rule = turn.limits.welded
+    if off is None or sample.current_a is None or turn.state.measured.relay_on:
+        return
+    if abs(sample.current_a) <= rule.above_a:
+        return
+    if off.flowing_since_ms is None:
+        turn.state = replace(turn.state, stop=replace(off, flowing_since_ms=sample.at_ms))
+        return
+    held_ms = sample.at_ms - off.flowing_since_ms
+    again(turn)
+    if held_ms >= rule.delay_s * 1000:
+        act(turn, welded(turn.limits, sample.current_a, held_ms))

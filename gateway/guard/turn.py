@@ -1,0 +1,200 @@
+"""PURE: the few moves that protection is made of.
+
+A ``Turn`` collects what one step changes; nothing of it outlives the step, so that
+``protection.step`` is a pure function of its arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from gateway.core.clock import Now
+from gateway.core.facts import FactKind
+from gateway.core.reasons import Reason
+from gateway.guard import energy
+from gateway.guard.limits import Action, Limits, Release
+from gateway.guard.model import Sample
+from gateway.guard.state import (
+    Effect,
+    Finding,
+    Latch,
+    Note,
+    OutletState,
+    Phase,
+    Refusal,
+    Stop,
+    SwitchOff,
+)
+
+STRICTNESS = {Release.AUTOMATIC: 0, Release.OPERATOR: 1, Release.ON_SITE: 2}
+
+ACTIVE = frozenset({Phase.STARTING, Phase.ON})
+"""Phases in which power may flow by a lease."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """One step in the making."""
+
+    state: OutletState
+    limits: Limits
+    now: Now
+    effects: list[Effect] = field(default_factory=list)
+
+    def note(
+        self,
+        kind: FactKind,
+        reason: str = "",
+        *,
+        actor: str = "guard",
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Have a fact written down."""
+        self.effects.append(Note(kind=kind, reason=reason, actor=actor, data=data or {}))
+
+    def refuse(self, code: str, message: str) -> None:
+        """Turn the request down."""
+        self.effects.append(Refusal(code=code, message=message))
+
+
+def stop(
+    turn: Turn,
+    reason: Reason,
+    *,
+    action: Action = Action.OFF,
+    evidence: Mapping[str, Any] | None = None,
+    actor: str = "guard",
+    request_id: str | None = None,
+) -> None:
+    """End the lease, if there is one, and send the OFF before anything else."""
+    state = turn.state
+    lease, phase = state.lease, state.phase
+    if phase is not Phase.GRANTED:
+        # First of all effects: the OFF leaves before anything is written down.
+        turn.effects.insert(0, SwitchOff(urgent=True))
+    if lease is not None:
+        on_ms = state.charge.on_ms if state.charge is not None else turn.now.mono_ms
+        turn.note(
+            FactKind.LEASE_ENDED,
+            reason,
+            actor=actor,
+            data={
+                "lease_id": lease.id,
+                "request_id": lease.request_id,
+                "reason": reason.value,
+                "action": action.value,
+                "energy_mwh": energy.total_mwh(state.energy),
+                "duration_ms": turn.now.mono_ms - on_ms,
+                "evidence": {**(evidence or {}), "samples": samples(state, turn.now)},
+            },
+        )
+    if phase is Phase.GRANTED:
+        turn.state = replace(state, lease=None, phase=Phase.OFF, phase_ms=turn.now.mono_ms)
+        if request_id is not None:
+            # Nothing was switched on yet, so whoever asked for OFF has it already.
+            data = {"after_ms": 0, "attempts": 0, "request_id": request_id}
+            turn.note(FactKind.OUTLET_OFF, reason, actor=actor, data=data)
+        return
+    turn.state = replace(
+        state,
+        lease=None,
+        phase=Phase.STOPPING,
+        phase_ms=turn.now.mono_ms,
+        inverse_share=0.0,
+        stop=Stop(
+            reason=reason,
+            request_id=request_id,
+            since_ms=turn.now.mono_ms,
+            attempt_ms=turn.now.mono_ms,
+        ),
+    )
+
+
+def act(turn: Turn, finding: Finding) -> None:
+    """Do what a rule asks for."""
+    if finding.action is Action.ALARM:
+        alarm(turn, finding.reason, finding.evidence)
+        return
+    lease_id = turn.state.lease.id if turn.state.lease is not None else None
+    if turn.state.phase is not Phase.STOPPING:
+        stop(turn, finding.reason, action=finding.action, evidence=finding.evidence)
+    if finding.action is Action.CUT:
+        latch(turn, finding, lease_id)
+
+
+def latch(turn: Turn, finding: Finding, lease_id: str | None = None) -> None:
+    """Keep the outlet off until released. A stricter latch is never replaced by a looser one."""
+    held = turn.state.latch
+    if held is not None and (
+        held.reason is finding.reason or STRICTNESS[held.release] >= STRICTNESS[finding.release]
+    ):
+        return
+    evidence = {**finding.evidence, "samples": samples(turn.state, turn.now)}
+    turn.state = replace(
+        turn.state,
+        latch=Latch(
+            reason=finding.reason,
+            release=finding.release,
+            since_ms=turn.now.mono_ms,
+            since_utc_ms=turn.now.utc_ms,
+            cooldown_s=finding.cooldown_s,
+            evidence=evidence,
+        ),
+    )
+    data: dict[str, Any] = {"release": finding.release.value, "evidence": evidence}
+    if lease_id is not None:
+        data["lease_id"] = lease_id
+    turn.note(FactKind.OUTLET_CUT, finding.reason, data=data)
+
+
+def release(turn: Turn, actor: str, why: str = "") -> None:
+    """Leave the latch."""
+    held = turn.state.latch
+    if held is None:
+        return
+    turn.state = replace(turn.state, latch=None)
+    data = {"release": held.release.value, "latched_ms": turn.now.mono_ms - held.since_ms}
+    turn.note(
+        FactKind.OUTLET_RELEASED,
+        held.reason,
+        actor=actor,
+        data={**data, "why": why} if why else data,
+    )
+
+
+def alarm(turn: Turn, reason: Reason, evidence: Mapping[str, Any]) -> None:
+    """Say that something is wrong, once."""
+    if reason in turn.state.alarms:
+        return
+    turn.state = replace(turn.state, alarms=turn.state.alarms | {reason})
+    turn.note(FactKind.OUTLET_ALARM, reason, data={"evidence": dict(evidence)})
+
+
+def clear_alarms(turn: Turn, reasons: frozenset[Reason]) -> None:
+    """Say that what was wrong is over."""
+    gone = turn.state.alarms & reasons
+    if not gone:
+        return
+    clears = {r: since for r, since in turn.state.clears.items() if r not in gone}
+    turn.state = replace(
+        turn.state, alarms=turn.state.alarms - gone, clears=MappingProxyType(clears)
+    )
+    for reason in sorted(gone):
+        turn.note(FactKind.OUTLET_ALARM_CLEARED, reason)
+
+
+def samples(state: OutletState, now: Now) -> list[dict[str, float | bool | int]]:
+    """Return the newest samples as evidence, oldest first, with their ages in ms."""
+    return [_as_evidence(sample, now) for sample in state.recent]
+
+
+def _as_evidence(sample: Sample, now: Now) -> dict[str, float | bool | int]:
+    row: dict[str, float | bool | int] = {"age_ms": now.mono_ms - sample.at_ms}
+    for name in ("power_w", "current_a", "voltage_v", "relay_on", "temperature_c"):
+        value = getattr(sample, name)
+        if value is not None:
+            row[name] = value if isinstance(value, bool) else round(value, 3)
+    return row
