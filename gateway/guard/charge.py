@@ -9,7 +9,6 @@ taper), *no load* (nothing ever drew power) and none of them (a dip, a re-top, a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import exp
 
 from gateway.core.reasons import Reason
@@ -55,8 +54,7 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
     float_since_ms, reference_w = _floating(
         charge, power_w, at_ms, full, lasts=load_seen and power_w <= float_w
     )
-    return replace(
-        charge,
+    return charge._replace(
         sample_ms=at_ms,
         load_seen=load_seen,
         peak_w=max(charge.peak_w, power_w),

@@ -7,8 +7,6 @@ within one step of the register.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.core.units import UJ_PER_MWH, energy_uj
 from gateway.guard.model import Sample
 from gateway.guard.state import Energy
@@ -32,8 +30,8 @@ def add(energy: Energy, sample: Sample, longest_gap_ms: int) -> Energy:
             gap_ms = sample.at_ms - energy.power_ms
             if gap_ms <= longest_gap_ms:
                 added_uj = energy_uj((power_w + energy.power_w) / 2, gap_ms)
-        energy = replace(
-            energy, total_uj=energy.total_uj + added_uj, power_w=power_w, power_ms=sample.at_ms
+        energy = energy._replace(
+            total_uj=energy.total_uj + added_uj, power_w=power_w, power_ms=sample.at_ms
         )
     if sample.energy_mwh is not None:
         energy = _anchor(energy, sample.energy_mwh)
@@ -48,13 +46,13 @@ def total_mwh(energy: Energy) -> int:
 def _anchor(energy: Energy, register_mwh: int) -> Energy:
     if energy.register_start_mwh is None or energy.register_mwh is None:
         start_mwh = register_mwh - total_mwh(energy)
-        return replace(energy, register_start_mwh=start_mwh, register_mwh=register_mwh)
+        return energy._replace(register_start_mwh=start_mwh, register_mwh=register_mwh)
     if register_mwh == energy.register_mwh:
         return energy
     if register_mwh < energy.register_mwh:
         # Wrapped, reset or replaced: go on from what was counted.
         start_mwh = register_mwh - total_mwh(energy)
-        return replace(energy, register_start_mwh=start_mwh, register_mwh=register_mwh)
+        return energy._replace(register_start_mwh=start_mwh, register_mwh=register_mwh)
     step_mwh = max(energy.register_step_mwh, 1)
     if energy.register_step_mwh == 0:
         step_mwh = register_mwh - energy.register_mwh
@@ -63,8 +61,7 @@ def _anchor(energy: Energy, register_mwh: int) -> Energy:
     delta_mwh = register_mwh - energy.register_start_mwh
     low_uj = max(0, delta_mwh - step_mwh) * UJ_PER_MWH
     high_uj = (delta_mwh + step_mwh) * UJ_PER_MWH
-    return replace(
-        energy,
+    return energy._replace(
         total_uj=min(max(energy.total_uj, low_uj), high_uj),
         register_mwh=register_mwh,
         register_step_mwh=step_mwh,

@@ -8,7 +8,6 @@ effects say, in their order; an OFF is always the first of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from gateway.core.clock import Now
@@ -119,7 +118,7 @@ def _written(turn: Turn, event: Written) -> None:
         evidence = {"detail": "the bus could not carry the ON in time: it was not sent"}
         stop(turn, Reason.NO_REACTION, evidence=evidence)
     elif state.on_attempts < ON_ATTEMPTS:
-        turn.state = replace(state, on_attempts=state.on_attempts + 1)
+        turn.state = state._replace(on_attempts=state.on_attempts + 1)
         turn.effects.append(SwitchOn())
 
 

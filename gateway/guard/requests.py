@@ -42,8 +42,7 @@ def on(turn: Turn, request: RequestOn) -> None:
         turn.refuse(*refusal)
         return
     lease = request.lease
-    turn.state = replace(
-        turn.state,
+    turn.state = turn.state._replace(
         phase=Phase.GRANTED,
         phase_ms=turn.now.mono_ms,
         lease=lease,
@@ -102,8 +101,7 @@ def durable(turn: Turn, event: LeaseDurable) -> None:
     state = turn.state
     if state.phase is not Phase.GRANTED or state.lease is None or state.lease.id != event.lease_id:
         return
-    turn.state = replace(
-        state,
+    turn.state = state._replace(
         phase=Phase.STARTING,
         phase_ms=turn.now.mono_ms,
         charge=Charge(on_ms=turn.now.mono_ms),
@@ -126,7 +124,7 @@ def renew(turn: Turn, request: Renew) -> None:
         turn.refuse("not_on", "that lease is not running: ask for a new one")
         return
     lease = replace(lease, until_ms=request.until_ms)
-    turn.state = replace(turn.state, lease=lease)
+    turn.state = turn.state._replace(lease=lease)
     turn.note(
         FactKind.LEASE_RENEWED,
         actor=request.actor,
@@ -139,7 +137,7 @@ def off(turn: Turn, request: RequestOff) -> None:
     state = turn.state
     if state.phase is Phase.STOPPING and state.stop is not None:
         if state.stop.request_id is None:
-            turn.state = replace(state, stop=replace(state.stop, request_id=request.request_id))
+            turn.state = state._replace(stop=replace(state.stop, request_id=request.request_id))
         return
     idle = state.phase is Phase.OFF
     if idle and state.measured.relay_on is False and fresh(state, turn.limits, turn.now.mono_ms):
@@ -172,14 +170,14 @@ def reset(turn: Turn, request: RequestReset) -> None:
 
 def lock(turn: Turn, request: Lock) -> None:
     """Take the outlet out of use: whatever runs on it ends."""
-    turn.state = replace(turn.state, locks=turn.state.locks | {request.scope})
+    turn.state = turn.state._replace(locks=turn.state.locks | {request.scope})
     if turn.state.phase in (Phase.GRANTED, Phase.STARTING, Phase.ON):
         stop(turn, Reason.LOCKED, action=Action.OFF, actor=request.actor)
 
 
 def unlock(turn: Turn, request: Unlock) -> None:
     """Give the outlet back, as far as this scope is concerned."""
-    turn.state = replace(turn.state, locks=turn.state.locks - {request.scope})
+    turn.state = turn.state._replace(locks=turn.state.locks - {request.scope})
 
 
 def _terms(lease: Lease, until_utc_ms: int) -> dict[str, str | int | float]:

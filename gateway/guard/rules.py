@@ -6,9 +6,9 @@ count: a value that grew old proves nothing, that is what the rule *silence* is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 from gateway.core.reasons import Reason
 from gateway.guard.limits import InverseTime, Limits, Rule
@@ -16,8 +16,7 @@ from gateway.guard.model import Sample
 from gateway.guard.state import Finding
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """What one sample says about one rule."""
 
     reason: Reason
@@ -28,66 +27,69 @@ class Cause:
     unit: str
 
 
-def causes(sample: Sample, limits: Limits, lease_power_w: float | None) -> Iterator[Cause]:
+def causes(sample: Sample, limits: Limits, lease_power_w: float | None) -> list[Cause]:
     """Judge each quantity that the sample holds by each rule that concerns it."""
+    found: list[Cause] = []
     if sample.current_a is not None:
-        yield from _current(abs(sample.current_a), limits)
-    if sample.power_w is not None and limits.overpower is not None:
-        power_w = abs(sample.power_w)
-        above_w = limits.overpower.above_w
-        if lease_power_w is not None:
-            above_w = min(above_w, lease_power_w)
-        yield Cause(Reason.OVERPOWER, limits.overpower, power_w > above_w, power_w, above_w, "W")
+        amps = abs(sample.current_a)
+        instant, delayed = limits.overcurrent_instant, limits.overcurrent
+        if instant is not None:
+            above = amps > instant.above_a
+            found.append(
+                Cause(Reason.OVERCURRENT_INSTANT, instant, above, amps, instant.above_a, "A")
+            )
+        if delayed is not None:
+            above = amps > delayed.above_a
+            found.append(Cause(Reason.OVERCURRENT, delayed, above, amps, delayed.above_a, "A"))
+    power = limits.overpower
+    if sample.power_w is not None and power is not None:
+        watts = abs(sample.power_w)
+        limit_w = power.above_w if lease_power_w is None else min(power.above_w, lease_power_w)
+        found.append(Cause(Reason.OVERPOWER, power, watts > limit_w, watts, limit_w, "W"))
     if sample.voltage_v is not None:
-        yield from _voltage(sample.voltage_v, limits)
-    if sample.temperature_c is not None and limits.overtemperature is not None:
-        hot = limits.overtemperature
+        volts = sample.voltage_v
+        over, under = limits.overvoltage, limits.undervoltage
+        if over is not None:
+            above = volts > over.above_v
+            found.append(Cause(Reason.OVERVOLTAGE, over, above, volts, over.above_v, "V"))
+        if under is not None:
+            below = volts < under.below_v
+            found.append(Cause(Reason.UNDERVOLTAGE, under, below, volts, under.below_v, "V"))
+    found += _module(sample, limits)
+    return found
+
+
+def _module(sample: Sample, limits: Limits) -> list[Cause]:
+    found: list[Cause] = []
+    hot, alarm = limits.overtemperature, limits.device_alarm
+    if sample.temperature_c is not None and hot is not None:
         heat_c = sample.temperature_c
-        yield Cause(Reason.OVERTEMPERATURE, hot, heat_c > hot.above_c, heat_c, hot.above_c, "C")
-    if sample.alarm is not None and limits.device_alarm is not None:
-        alarm = sample.alarm
-        yield Cause(Reason.DEVICE_ALARM, limits.device_alarm, alarm, float(alarm), 0.0, "bit")
-
-
-def _current(current_a: float, limits: Limits) -> Iterator[Cause]:
-    for reason, rule in (
-        (Reason.OVERCURRENT_INSTANT, limits.overcurrent_instant),
-        (Reason.OVERCURRENT, limits.overcurrent),
-    ):
-        if rule is not None:
-            yield Cause(reason, rule, current_a > rule.above_a, current_a, rule.above_a, "A")
-
-
-def _voltage(voltage_v: float, limits: Limits) -> Iterator[Cause]:
-    over, under = limits.overvoltage, limits.undervoltage
-    if over is not None:
-        present = voltage_v > over.above_v
-        yield Cause(Reason.OVERVOLTAGE, over, present, voltage_v, over.above_v, "V")
-    if under is not None:
-        present = voltage_v < under.below_v
-        yield Cause(Reason.UNDERVOLTAGE, under, present, voltage_v, under.below_v, "V")
+        found.append(
+            Cause(Reason.OVERTEMPERATURE, hot, heat_c > hot.above_c, heat_c, hot.above_c, "C")
+        )
+    if sample.alarm is not None and alarm is not None:
+        raised = sample.alarm
+        found.append(Cause(Reason.DEVICE_ALARM, alarm, raised, float(raised), 0.0, "bit"))
+    return found
 
 
 def hold(
     holds: Mapping[Reason, int], judged: list[Cause], at_ms: int
 ) -> tuple[Mapping[Reason, int], list[Finding]]:
     """Note since when causes last, and return the rules whose delay is over."""
+    if not holds and not any(cause.present for cause in judged):
+        return holds, []
     findings: list[Finding] = []
-    changed: dict[Reason, int] | None = None
+    changed: dict[Reason, int] = dict(holds)
     for cause in judged:
-        since_ms = holds.get(cause.reason)
         if cause.present:
-            if since_ms is None:
-                since_ms = at_ms
-                changed = changed if changed is not None else dict(holds)
-                changed[cause.reason] = at_ms
+            since_ms = changed.setdefault(cause.reason, at_ms)
             held_ms = at_ms - since_ms
             if held_ms >= cause.rule.delay_s * 1000:
                 findings.append(finding(cause, held_ms))
-        elif since_ms is not None:
-            changed = changed if changed is not None else dict(holds)
-            del changed[cause.reason]
-    return (holds if changed is None else MappingProxyType(changed)), findings
+        else:
+            changed.pop(cause.reason, None)
+    return MappingProxyType(changed), findings
 
 
 def finding(cause: Cause, held_ms: int) -> Finding:

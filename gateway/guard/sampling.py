@@ -29,7 +29,7 @@ def take(turn: Turn, sample: Sample) -> None:
     if measured is before:
         return
     recent = (*turn.state.recent[1 - EVIDENCE_SAMPLES :], sample)
-    turn.state = replace(turn.state, measured=measured, recent=recent)
+    turn.state = turn.state._replace(measured=measured, recent=recent)
     findings = _judge(turn, before, sample)
     if turn.state.phase in ACTIVE:
         _deliver(turn, sample)
@@ -50,24 +50,42 @@ def take(turn: Turn, sample: Sample) -> None:
 def newer(measured: Measured, sample: Sample) -> Measured:
     """Keep the newer value of each quantity; the same object if the sample held none."""
     at_ms = sample.at_ms
-    out = measured
-    if sample.relay_on is not None and _after(at_ms, measured.relay_ms):
-        out = replace(out, relay_on=sample.relay_on, relay_ms=at_ms)
-    if sample.current_a is not None and _after(at_ms, measured.current_ms):
-        out = replace(out, current_a=sample.current_a, current_ms=at_ms)
-    if sample.power_w is not None and _after(at_ms, measured.power_ms):
-        out = replace(out, power_w=sample.power_w, power_ms=at_ms)
-    if sample.voltage_v is not None and _after(at_ms, measured.voltage_ms):
-        out = replace(out, voltage_v=sample.voltage_v, voltage_ms=at_ms)
-    if sample.temperature_c is not None and _after(at_ms, measured.temperature_ms):
-        out = replace(out, temperature_c=sample.temperature_c, temperature_ms=at_ms)
-    if sample.alarm is not None and _after(at_ms, measured.alarm_ms):
-        out = replace(out, alarm=sample.alarm, alarm_ms=at_ms)
-    return out if out is measured else replace(out, utc_ms=sample.utc_ms)
-
-
-def _after(at_ms: int, held_ms: int | None) -> bool:
-    return held_ms is None or at_ms > held_ms
+    relay_on, relay_ms = measured.relay_on, measured.relay_ms
+    voltage_v, voltage_ms = measured.voltage_v, measured.voltage_ms
+    current_a, current_ms = measured.current_a, measured.current_ms
+    power_w, power_ms = measured.power_w, measured.power_ms
+    temperature_c, temperature_ms = measured.temperature_c, measured.temperature_ms
+    alarm, alarm_ms = measured.alarm, measured.alarm_ms
+    fresh = False
+    if sample.relay_on is not None and (relay_ms is None or at_ms > relay_ms):
+        relay_on, relay_ms, fresh = sample.relay_on, at_ms, True
+    if sample.voltage_v is not None and (voltage_ms is None or at_ms > voltage_ms):
+        voltage_v, voltage_ms, fresh = sample.voltage_v, at_ms, True
+    if sample.current_a is not None and (current_ms is None or at_ms > current_ms):
+        current_a, current_ms, fresh = sample.current_a, at_ms, True
+    if sample.power_w is not None and (power_ms is None or at_ms > power_ms):
+        power_w, power_ms, fresh = sample.power_w, at_ms, True
+    if sample.temperature_c is not None and (temperature_ms is None or at_ms > temperature_ms):
+        temperature_c, temperature_ms, fresh = sample.temperature_c, at_ms, True
+    if sample.alarm is not None and (alarm_ms is None or at_ms > alarm_ms):
+        alarm, alarm_ms, fresh = sample.alarm, at_ms, True
+    if not fresh:
+        return measured
+    return Measured(
+        relay_on,
+        relay_ms,
+        voltage_v,
+        voltage_ms,
+        current_a,
+        current_ms,
+        power_w,
+        power_ms,
+        temperature_c,
+        temperature_ms,
+        alarm,
+        alarm_ms,
+        sample.utc_ms,
+    )
 
 
 def _judge(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
@@ -84,7 +102,7 @@ def _judge(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
         if tripped is not None:
             findings.append(tripped)
     if holds is not turn.state.holds or share != turn.state.inverse_share:
-        turn.state = replace(turn.state, holds=holds, inverse_share=share)
+        turn.state = turn.state._replace(holds=holds, inverse_share=share)
     return findings
 
 
@@ -95,7 +113,7 @@ def _deliver(turn: Turn, sample: Sample) -> None:
     charge = state.charge
     if sample.power_w is not None and charge is not None:
         charge = charges.follow(charge, sample.power_w, sample.at_ms, turn.limits)
-    turn.state = replace(state, energy=counted, charge=charge)
+    turn.state = state._replace(energy=counted, charge=charge)
 
 
 def _ends(turn: Turn) -> list[Finding]:
@@ -119,7 +137,7 @@ def _follow_relay(turn: Turn, sample: Sample) -> None:
     if sample.relay_on is None or sample.at_ms <= state.phase_ms:
         return
     if state.phase is Phase.STARTING and sample.relay_on and state.lease is not None:
-        turn.state = replace(state, phase=Phase.ON, phase_ms=turn.now.mono_ms)
+        turn.state = state._replace(phase=Phase.ON, phase_ms=turn.now.mono_ms)
         turn.note(
             FactKind.OUTLET_ON,
             actor=state.lease.actor,
@@ -155,12 +173,12 @@ def _hold_welded(turn: Turn, sample: Sample) -> None:
     since_ms = turn.state.holds.get(Reason.WELDED)
     if flowing and since_ms is None:
         holds = MappingProxyType({**turn.state.holds, Reason.WELDED: sample.at_ms})
-        turn.state = replace(turn.state, holds=holds)
+        turn.state = turn.state._replace(holds=holds)
     elif flowing and since_ms is not None and sample.at_ms - since_ms >= rule.delay_s * 1000:
         act(turn, welded(turn.limits, sample.current_a, sample.at_ms - since_ms))
     elif not flowing and since_ms is not None:
         holds = MappingProxyType({k: v for k, v in turn.state.holds.items() if k != Reason.WELDED})
-        turn.state = replace(turn.state, holds=holds)
+        turn.state = turn.state._replace(holds=holds)
 
 
 def _clear(turn: Turn, sample: Sample) -> None:
@@ -173,9 +191,9 @@ def _clear(turn: Turn, sample: Sample) -> None:
         return
     if held.reason in turn.state.holds:
         if held.clear_since_ms is not None:
-            turn.state = replace(turn.state, latch=replace(held, clear_since_ms=None))
+            turn.state = turn.state._replace(latch=replace(held, clear_since_ms=None))
     elif held.clear_since_ms is None:
-        turn.state = replace(turn.state, latch=replace(held, clear_since_ms=sample.at_ms))
+        turn.state = turn.state._replace(latch=replace(held, clear_since_ms=sample.at_ms))
     elif sample.at_ms - held.clear_since_ms >= held.cooldown_s * 1000:
         release(turn, "guard", "the cause has been gone for the cool-down")
 
@@ -188,7 +206,7 @@ def _clear_alarms(turn: Turn, at_ms: int) -> None:
         if reason not in state.holds and reason in _CLEARED_BY_SAMPLES
     }
     if clears != state.clears:
-        turn.state = replace(state, clears=MappingProxyType(clears))
+        turn.state = state._replace(clears=MappingProxyType(clears))
     over = frozenset(r for r, since_ms in clears.items() if at_ms - since_ms >= ALARM_CLEARS_MS)
     clear_alarms(turn, over)
 

@@ -1,6 +1,8 @@
 """The state of one outlet's protection, what is fed to it, and what it asks for.
 
-Everything here is frozen: ``protection.step`` makes a new state out of an old one.
+Everything here is frozen: ``protection.step`` makes a new state out of an old one. What
+changes with every sample is a named tuple: replacing a field costs a tenth of what it does
+in a frozen dataclass, and a module's ten outlets are judged before its cut-off leaves.
 Times are monotonic milliseconds, except where the name says ``utc``.
 """
 
@@ -10,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
@@ -18,10 +20,6 @@ from gateway.guard.limits import Action, Release
 from gateway.guard.model import Lease, Sample, WriteResult
 
 _NOTHING: Mapping[Reason, int] = MappingProxyType({})
-
-
-def _nothing() -> Mapping[Reason, int]:
-    return _NOTHING
 
 
 class Phase(StrEnum):
@@ -38,8 +36,7 @@ class Phase(StrEnum):
     """Told to go off; samples do not show it yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measured(NamedTuple):
     """The newest value of each quantity, each with its own time, for ever."""
 
     relay_on: bool | None = None
@@ -88,8 +85,7 @@ class Stop:
     silence_told: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Charge(NamedTuple):
     """The course of what an outlet has delivered since it was switched on."""
 
     on_ms: int
@@ -110,8 +106,7 @@ class Charge:
     float_reference_w: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Energy:
+class Energy(NamedTuple):
     """Energy of the present or the last lease, in µJ, anchored to the meter's register."""
 
     total_uj: int = 0
@@ -123,8 +118,7 @@ class Energy:
     """The smallest step seen: how coarse the register is; 0 until it has moved."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutletState:
+class OutletState(NamedTuple):
     """All that protection knows about one outlet."""
 
     metered: bool
@@ -139,9 +133,9 @@ class OutletState:
     energy: Energy = Energy()
     inverse_share: float = 0.0
     """How much of its time to trip the inverse-time element has used, 0 to 1."""
-    holds: Mapping[Reason, int] = field(default_factory=_nothing)
+    holds: Mapping[Reason, int] = _NOTHING
     """Since when each rule's cause lasts."""
-    clears: Mapping[Reason, int] = field(default_factory=_nothing)
+    clears: Mapping[Reason, int] = _NOTHING
     """Since when the cause of a told alarm is gone."""
     alarms: frozenset[Reason] = frozenset()
     latch: Latch | None = None

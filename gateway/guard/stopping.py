@@ -46,7 +46,7 @@ def written(turn: Turn, result: WriteResult) -> None:
         return
     if result is WriteResult.DONE:
         if off.written_ms is None:
-            turn.state = replace(turn.state, stop=replace(off, written_ms=turn.now.mono_ms))
+            turn.state = turn.state._replace(stop=replace(off, written_ms=turn.now.mono_ms))
     else:
         again(turn)
 
@@ -63,7 +63,7 @@ def wait(turn: Turn) -> None:
     silent_ms = turn.now.mono_ms - heard_ms
     if not off.silence_told and silent_ms >= turn.limits.silence.delay_s * 1000:
         off = turn.state.stop or off
-        turn.state = replace(turn.state, stop=replace(off, silence_told=True))
+        turn.state = turn.state._replace(stop=replace(off, silence_told=True))
         evidence = {"detail": "told to go off and nothing answers", "held_ms": silent_ms}
         alarm(turn, Reason.SILENCE, evidence)
 
@@ -99,7 +99,7 @@ def welded(limits: Limits, current_a: float, held_ms: int) -> Finding:
 def _send(turn: Turn, off: Stop, *, urgent: bool) -> None:
     turn.effects.insert(0, SwitchOff(urgent=urgent))
     off = replace(off, attempts=off.attempts + 1, attempt_ms=turn.now.mono_ms)
-    turn.state = replace(turn.state, stop=off)
+    turn.state = turn.state._replace(stop=off)
 
 
 def _is_off(state: OutletState, off: Stop, limits: Limits) -> bool:
@@ -114,8 +114,8 @@ def _is_off(state: OutletState, off: Stop, limits: Limits) -> bool:
 
 
 def _confirmed(turn: Turn, off: Stop) -> None:
-    turn.state = replace(
-        turn.state, phase=Phase.OFF, phase_ms=turn.now.mono_ms, stop=None, charge=None
+    turn.state = turn.state._replace(
+        phase=Phase.OFF, phase_ms=turn.now.mono_ms, stop=None, charge=None
     )
     clear_alarms(turn, _OVER_WHEN_OFF)
     data: dict[str, str | int] = {
@@ -156,7 +156,7 @@ def _judge_flow(turn: Turn, sample: Sample) -> None:
     if abs(sample.current_a) <= rule.above_a:
         return
     if off.flowing_since_ms is None:
-        turn.state = replace(turn.state, stop=replace(off, flowing_since_ms=sample.at_ms))
+        turn.state = turn.state._replace(stop=replace(off, flowing_since_ms=sample.at_ms))
         return
     held_ms = sample.at_ms - off.flowing_since_ms
     again(turn)

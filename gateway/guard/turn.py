@@ -7,7 +7,7 @@ A ``Turn`` collects what one step changes; nothing of it outlives the step, so t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -92,14 +92,13 @@ def stop(
             },
         )
     if phase is Phase.GRANTED:
-        turn.state = replace(state, lease=None, phase=Phase.OFF, phase_ms=turn.now.mono_ms)
+        turn.state = state._replace(lease=None, phase=Phase.OFF, phase_ms=turn.now.mono_ms)
         if request_id is not None:
             # Nothing was switched on yet, so whoever asked for OFF has it already.
             data = {"after_ms": 0, "attempts": 0, "request_id": request_id}
             turn.note(FactKind.OUTLET_OFF, reason, actor=actor, data=data)
         return
-    turn.state = replace(
-        state,
+    turn.state = state._replace(
         lease=None,
         phase=Phase.STOPPING,
         phase_ms=turn.now.mono_ms,
@@ -133,8 +132,7 @@ def latch(turn: Turn, finding: Finding, lease_id: str | None = None) -> None:
     ):
         return
     evidence = {**finding.evidence, "samples": samples(turn.state, turn.now)}
-    turn.state = replace(
-        turn.state,
+    turn.state = turn.state._replace(
         latch=Latch(
             reason=finding.reason,
             release=finding.release,
@@ -155,7 +153,7 @@ def release(turn: Turn, actor: str, why: str = "") -> None:
     held = turn.state.latch
     if held is None:
         return
-    turn.state = replace(turn.state, latch=None)
+    turn.state = turn.state._replace(latch=None)
     data = {"release": held.release.value, "latched_ms": turn.now.mono_ms - held.since_ms}
     turn.note(
         FactKind.OUTLET_RELEASED,
@@ -169,7 +167,7 @@ def alarm(turn: Turn, reason: Reason, evidence: Mapping[str, Any]) -> None:
     """Say that something is wrong, once."""
     if reason in turn.state.alarms:
         return
-    turn.state = replace(turn.state, alarms=turn.state.alarms | {reason})
+    turn.state = turn.state._replace(alarms=turn.state.alarms | {reason})
     turn.note(FactKind.OUTLET_ALARM, reason, data={"evidence": dict(evidence)})
 
 
@@ -179,8 +177,8 @@ def clear_alarms(turn: Turn, reasons: frozenset[Reason]) -> None:
     if not gone:
         return
     clears = {r: since for r, since in turn.state.clears.items() if r not in gone}
-    turn.state = replace(
-        turn.state, alarms=turn.state.alarms - gone, clears=MappingProxyType(clears)
+    turn.state = turn.state._replace(
+        alarms=turn.state.alarms - gone, clears=MappingProxyType(clears)
     )
     for reason in sorted(gone):
         turn.note(FactKind.OUTLET_ALARM_CLEARED, reason)

@@ -47,6 +47,7 @@ class Machine:
     now_ms: int = 100_000
     relay_on: bool = False
     obeys: bool = True
+    answers: bool = True
     state: OutletState = field(init=False)
     effects: list[tuple[int, Effect]] = field(default_factory=list)
 
@@ -69,7 +70,8 @@ class Machine:
             return
         if self.obeys:
             self.relay_on = isinstance(effect, SwitchOn)
-        self.feed(Written(wanted_on=isinstance(effect, SwitchOn), result=WriteResult.DONE))
+        if self.answers:
+            self.feed(Written(wanted_on=isinstance(effect, SwitchOn), result=WriteResult.DONE))
 
     def sample(
         self,
@@ -161,8 +163,3 @@ class Machine:
 
     def offs(self) -> Iterator[SwitchOff]:
         return (e for _, e in self.effects if isinstance(e, SwitchOff))
-
-
-def seconds(power_w: float, count: int) -> list[float]:
-    """A level held for ``count`` samples."""
-    return [power_w] * count

@@ -405,9 +405,7 @@ def test_a_meter_without_its_relay_is_silence_too() -> None:
     for _ in range(12):
         machine.now_ms += 1000
         sample = machine.state.recent[-1]
-        machine.feed(
-            type(sample)(at_ms=machine.now_ms, utc_ms=0, current_a=0.5, power_w=115.0)
-        )
+        machine.feed(type(sample)(at_ms=machine.now_ms, utc_ms=0, current_a=0.5, power_w=115.0))
     assert machine.ends() == ["silence"]
 
 
@@ -435,7 +433,7 @@ def test_a_relay_that_does_not_open_is_cut_and_told_again_for_ever() -> None:
     assert 55 <= len(offs) <= 62
     machine.obeys, machine.relay_on = True, False
     machine.sample(0)
-    assert machine.state.phase is Phase.OFF
+    assert machine.state.stop is None
 
 
 def test_current_through_an_open_relay_is_welded_and_only_released_on_site() -> None:
@@ -502,19 +500,13 @@ def test_an_off_that_nothing_answers_is_said_once_and_sent_for_ever() -> None:
 
 
 def test_a_failed_off_is_sent_three_times_at_once() -> None:
-    machine = charging(Machine())
-    machine.obeys = False
+    machine = charging(Machine(answers=False))
+    machine.feed(RequestOff(actor="x"))
     failed = Written(wanted_on=False, result=WriteResult.FAILED)
-    machine.state, effects = _without_answer(machine)
-    assert effects == [SwitchOff(urgent=True)]
-    assert machine.feed(failed)[0] == SwitchOff(urgent=True)
-
-
-def _without_answer(machine: Machine) -> tuple[object, list[object]]:  # type: ignore[type-arg]
-    from gateway.guard.protection import step  # noqa: PLC0415
-
-    state, effects = step(machine.state, RequestOff(actor="x"), machine.limits, machine.now())
-    return state, [e for e in effects if isinstance(e, SwitchOff)]
+    assert machine.feed(failed) == (SwitchOff(urgent=True),)
+    assert machine.feed(failed) == (SwitchOff(urgent=True),)
+    assert machine.feed(failed) == ()
+    assert machine.tick(1.0) == (SwitchOff(urgent=False),)
 
 
 # Locks, resets, offs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from gateway.guard.limits import AboveCurrent, AbovePower, Limits, Silence
@@ -14,7 +16,7 @@ SPARSE = Silence(delay_s=300)
 def per_second(rows: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Hold each row until the next, sampled each second, as a poll would see it."""
     out = []
-    for (start_s, power_w), (end_s, _) in zip(rows, rows[1:], strict=False):
+    for (start_s, power_w), (end_s, _) in pairwise(rows):
         second = start_s
         while second < end_s:
             out.append((second, power_w))

@@ -1,0 +1,174 @@
+"""One outlet: its state, and the shell around its protection. Every method returns at once."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.config import Outlet as OutletSettings
+from gateway.core.clock import Clock, Now
+from gateway.core.ids import OutletId
+from gateway.guard import energy, requests
+from gateway.guard.model import DeviceState, Lease, Switch
+from gateway.guard.protection import step
+from gateway.guard.state import (
+    Event,
+    Latch,
+    Note,
+    OutletState,
+    Phase,
+    Refusal,
+    SwitchOff,
+    SwitchOn,
+)
+from gateway.link.messages import LastFact, LatchView, LeaseView, OutletView
+from gateway.link.messages import OutletState as Shown
+
+_SHOWN = {
+    Phase.GRANTED: Shown.STARTING,
+    Phase.STARTING: Shown.STARTING,
+    Phase.ON: Shown.ON,
+    Phase.STOPPING: Shown.STOPPING,
+}
+
+
+class Recorder(Protocol):
+    """Who writes down what happened to outlets."""
+
+    def record(self, outlet: Outlet, notes: list[Note], before: OutletState) -> None:
+        """Write notes down, with what changed of latch and lease since ``before``."""
+        ...
+
+
+class Outlet:
+    """The one owner of an outlet's state."""
+
+    def __init__(
+        self,
+        settings: OutletSettings,
+        *,
+        switch: Switch,
+        recorder: Recorder,
+        clock: Clock,
+        latch: Latch | None = None,
+        locks: frozenset[str] = frozenset(),
+    ) -> None:
+        self.settings = settings
+        self.id: OutletId = settings.id
+        self.limits = settings.limits
+        self.state = OutletState(metered=settings.meter is not None, latch=latch, locks=locks)
+        self.last_fact: LastFact | None = None
+        self.changed = True
+        """Whether something happened since the outlet was last shown."""
+        self._written_latch = latch
+        self._switch = switch
+        self._recorder = recorder
+        self._clock = clock
+
+    def feed(self, event: Event, now: Now | None = None) -> Refusal | None:
+        """Feed one event and do what follows from it; an OFF leaves first.
+
+        Returns the refusal if the event was a request that is not granted.
+        """
+        before = self.state
+        self.state, effects = step(before, event, self.limits, now or self._clock.now())
+        if self.state is not before:
+            self.changed = True
+        if not effects:
+            return None
+        refusal: Refusal | None = None
+        notes: list[Note] = []
+        for effect in effects:
+            match effect:
+                case SwitchOff(urgent=urgent):
+                    self._switch.switch_off(self.id, urgent=urgent)
+                case SwitchOn():
+                    self._switch.switch_on(self.id)
+                case Note():
+                    notes.append(effect)
+                case Refusal():
+                    refusal = effect
+        if notes:
+            self._recorder.record(self, notes, before)
+        return refusal
+
+    def latch_written(self, latch: Latch) -> None:
+        """Note that the journal holds the latch: from now on it may be seen outside."""
+        self._written_latch = latch
+        self.changed = True
+
+    @property
+    def latch_is_written(self) -> bool:
+        """Whether what may be said outside about the latch would outlive a crash."""
+        latch = self.state.latch
+        written = self._written_latch
+        return latch is None or (written is not None and written.since_ms == latch.since_ms)
+
+    def view(self, now: Now, device_state: DeviceState) -> OutletView:
+        """Show the outlet as it is known now."""
+        state, settings = self.state, self.settings
+        measured = state.measured
+        latch = state.latch if self.latch_is_written else None
+        heard_ms = requests.last_heard_ms(measured, metered=state.metered)
+        return OutletView(
+            outlet=self.id,
+            name=settings.name,
+            pile=settings.pile,
+            station=settings.station,
+            state=self._shown(now),
+            relay_on=measured.relay_on,
+            voltage_v=_rounded(measured.voltage_v, 1),
+            current_a=_rounded(measured.current_a, 3),
+            power_w=_rounded(measured.power_w, 1),
+            temperature_c=_rounded(measured.temperature_c, 1),
+            sample_utc_ms=measured.utc_ms,
+            sample_age_ms=None if heard_ms is None else now.mono_ms - heard_ms,
+            stale=not requests.fresh(state, self.limits, now.mono_ms),
+            energy_mwh=energy.total_mwh(state.energy),
+            lease=_lease_view(state.lease, now),
+            latch=_latch_view(latch),
+            locks=tuple(sorted(state.locks)),
+            alarms=tuple(sorted(state.alarms)),
+            device_state=device_state.value,
+            last_fact=self.last_fact,
+        )
+
+    def _shown(self, now: Now) -> Shown:
+        state = self.state
+        if state.phase is not Phase.OFF:
+            return _SHOWN[state.phase]
+        if state.latch is not None:
+            # A latch that a crash could still forget is not told yet.
+            return Shown.CUT if self.latch_is_written else Shown.STOPPING
+        if not requests.fresh(state, self.limits, now.mono_ms):
+            return Shown.UNKNOWN
+        return Shown.LOCKED if state.locks else Shown.OFF
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _lease_view(lease: Lease | None, now: Now) -> LeaseView | None:
+    if lease is None:
+        return None
+    return LeaseView(
+        id=lease.id,
+        request_id=lease.request_id,
+        actor=lease.actor,
+        reason=lease.reason,
+        granted_utc_ms=lease.granted_utc_ms,
+        until_utc_ms=now.utc_ms + lease.until_ms - now.mono_ms,
+        energy_mwh=lease.energy_mwh,
+        power_w=lease.power_w,
+    )
+
+
+def _latch_view(latch: Latch | None) -> LatchView | None:
+    if latch is None:
+        return None
+    return LatchView(
+        reason=latch.reason.value,
+        rule=latch.reason.value,
+        release=latch.release.value,
+        since_utc_ms=latch.since_utc_ms,
+    )
