@@ -7,6 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from gateway.core.facts import FactDraft, FactKind
 from gateway.guard.journal_entry import (
     Change,
     DropLatch,
@@ -21,6 +22,10 @@ MOST_IN_BATCH = 256
 """Entries in one transaction."""
 
 
+_NEVER_DROPPED = (FactKind.LEASE_ENDED, FactKind.OUTLET_CUT)
+"""Facts that money and safety rest on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """One entry in the queue."""
@@ -33,10 +38,10 @@ class Waiting:
 class Queue:
     """Entries in the order in which they came.
 
-    The last ``reserve`` places are for urgent entries. When even these are taken, urgent
-    facts are dropped and counted, and the state of outlets (latches, locks, leases) is
-    kept, the newest of each, and written once there is room: a latch is never lost as long
-    as the guard lives.
+    The last ``reserve`` places are for urgent entries. When even these are taken, the
+    newest state of each outlet (latch, lock, lease) is kept with the facts that it rests
+    on, and written once there is room; other facts are dropped and counted. As no lease
+    starts meanwhile, what is kept is bounded by the number of outlets.
     """
 
     def __init__(self, capacity: int, reserve: int) -> None:
@@ -45,8 +50,10 @@ class Queue:
         self._entries: deque[Waiting] = deque()
         self._urgent = 0
         self._kept: dict[tuple[str, str], Change] = {}
+        self._kept_facts: dict[tuple[str, str], FactDraft] = {}
         self._kept_ticket = Ticket()
         self._changed = threading.Condition()
+        self._overflown = False
         self._closed_at_s: float | None = None
         self.dropped_facts = 0
 
@@ -56,21 +63,29 @@ class Queue:
     def put(self, entry: Entry) -> Ticket | None:
         """Queue an entry; None when there is no room for one that is not urgent."""
         with self._changed:
-            if len(self._entries) >= self._capacity or self._kept:
+            if len(self._entries) >= self._capacity or self._overflown:
                 return None
             return self._append(entry, urgent=False)
 
     def put_urgent(self, entry: Entry) -> Ticket:
         """Queue an entry that must not wait behind a full queue. Never refuses."""
         with self._changed:
-            if len(self._entries) < self._capacity + self._reserve and not self._kept:
+            if len(self._entries) < self._capacity + self._reserve and not self._overflown:
                 return self._append(entry, urgent=True)
-            self.dropped_facts += len(entry.facts)
-            for change in entry.changes:
-                key = _key(change)
-                if key is not None:
-                    self._kept[key] = change
-            return self._kept_ticket
+            return self._keep(entry)
+
+    def _keep(self, entry: Entry) -> Ticket:
+        self._overflown = True
+        for fact in entry.facts:
+            kept = len(self._kept_facts)
+            if fact.kind in _NEVER_DROPPED:
+                self._kept_facts[fact.kind, fact.subject] = fact
+            self.dropped_facts += len(self._kept_facts) == kept
+        for change in entry.changes:
+            key = _key(change)
+            if key is not None:
+                self._kept[key] = change
+        return self._kept_ticket
 
     def _append(self, entry: Entry, *, urgent: bool) -> Ticket:
         ticket = Ticket()
@@ -86,28 +101,37 @@ class Queue:
         urgent. For the writer's thread.
         """
         with self._changed:
-            if not self._entries and not self._kept:
+            if not self._entries and not self._overflown:
                 self._changed.wait_for(self._awake, wait_s)
             while self._entries and not self._hurry():
                 left_s = not_before_s - time.monotonic()
                 if left_s <= 0:
                     break
                 self._changed.wait(left_s)
-            batch = []
+            batch: list[Waiting] = []
             while self._entries and len(batch) < MOST_IN_BATCH:
                 waiting = self._entries.popleft()
                 self._urgent -= waiting.urgent
                 batch.append(waiting)
-            if not self._entries and self._kept:
+            if not self._entries and self._overflown:
                 # Behind everything that came before it, and before everything that comes.
-                batch.append(
-                    Waiting(Entry((), tuple(self._kept.values())), self._kept_ticket, True)
-                )
-                self._kept, self._kept_ticket = {}, Ticket()
+                kept = Entry(tuple(self._kept_facts.values()), tuple(self._kept.values()))
+                batch.append(Waiting(kept, self._kept_ticket, urgent=True))
+                self._kept, self._kept_facts, self._kept_ticket = {}, {}, Ticket()
+                self._overflown = False
             return batch
 
+    def drain(self) -> list[Waiting]:
+        """Take everything at once, after the writer has ended."""
+        with self._changed:
+            left = list(self._entries)
+            self._entries.clear()
+            if self._overflown:
+                left.append(Waiting(Entry(), self._kept_ticket, urgent=True))
+            return left
+
     def _awake(self) -> bool:
-        return bool(self._entries) or bool(self._kept) or self._closed_at_s is not None
+        return bool(self._entries) or self._overflown or self._closed_at_s is not None
 
     def _hurry(self) -> bool:
         full = len(self._entries) >= MOST_IN_BATCH
@@ -126,24 +150,19 @@ class Queue:
     @property
     def empty(self) -> bool:
         with self._changed:
-            return not self._entries and not self._kept
+            return not self._entries and not self._overflown
 
     def given_up(self) -> bool:
         """Say whether the time to drain is over."""
         return self._closed_at_s is not None and time.monotonic() >= self._closed_at_s
 
     def pause(self, wait_s: float) -> None:
-        """Wait before another try; a close cuts the wait short to its deadline."""
-        end_s = time.monotonic() + wait_s
+        """Wait before another try; once closed, only shortly."""
         with self._changed:
-            while not self.given_up():
-                left_s = end_s - time.monotonic()
-                if self._closed_at_s is not None:
-                    left_s = min(left_s, self._closed_at_s - time.monotonic(), 0.1)
-                    end_s = min(end_s, time.monotonic() + left_s)
-                if left_s <= 0:
-                    return
-                self._changed.wait(left_s)
+            if self.closed:
+                self._changed.wait(min(wait_s, 0.1))
+            else:
+                self._changed.wait_for(lambda: self.closed, wait_s)
 
 
 def _key(change: Change) -> tuple[str, str] | None:

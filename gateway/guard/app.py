@@ -1,0 +1,241 @@
+"""Composition root of the guard: what it is made of, how it starts and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import uuid
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from drivers import BUSES, BusDriver
+from gateway.config import Site
+from gateway.core.clock import Clock, SystemClock
+from gateway.core.errors import PilegateError
+from gateway.core.facts import FactDraft, FactKind
+from gateway.core.reasons import Reason
+from gateway.guard.fleet import Fleet
+from gateway.guard.interrupted import first_entry, latches_of
+from gateway.guard.journal import Journal
+from gateway.guard.journal_chores import Keep
+from gateway.guard.journal_entry import Entry, JournalFull, NotWritten
+from gateway.guard.model import BusState, DeviceState, Sample
+from gateway.guard.outlet import Outlet
+from gateway.guard.recorder import FactRecorder
+from gateway.guard.service import Commands, Views
+from gateway.guard.state import Note, Phase
+from gateway.link.journal import JournalReader, journal_path
+from gateway.link.records import RequestRecord
+
+log = logging.getLogger(__name__)
+
+TICK_MS = 1_000
+"""Every outlet's timers are looked at once in this time, a slice of them at a time."""
+TICK_SLICES = 20
+FIRST_READ_S = 5.0
+"""How long a start waits for every bus to be read once."""
+FIRST_WRITE_S = 10.0
+"""How long a start waits for the journal; after that it goes on, and grants no leases."""
+STOP_S = 5.0
+"""How long a stop waits for outlets to be seen off."""
+DRAIN_S = 5.0
+"""How long a stop waits for the journal."""
+
+
+class Guard:
+    """One run of the guard."""
+
+    def __init__(self, site: Site, state_dir: Path, clock: Clock | None = None) -> None:
+        """Open or make the journal, and build every outlet from what it holds.
+
+        Raises FixInstallation for a state directory that can't be used.
+        """
+        self.site = site
+        self.clock = clock or SystemClock()
+        self.boot_id = str(uuid.uuid4())
+        self.version = program_version()
+        settings = site.guard
+        keep = Keep(
+            minutes_days=settings.minutes_retention_days,
+            largest_bytes=settings.journal_max_mb * 1024 * 1024,
+        )
+        path = journal_path(state_dir)
+        self.journal = Journal(path, keep=keep)
+        now = self.clock.now()
+        with JournalReader(path) as reader:
+            latches = latches_of(site, reader.latches(), now)
+            locks = [record.scope for record in reader.locks()]
+            self._first = first_entry(
+                reader, reader.leases(), now, version=self.version, boot_id=self.boot_id
+            )
+        self.recorder = FactRecorder(self.journal, self.clock, self._on_note)
+        self.fleet = Fleet(
+            site,
+            clock=self.clock,
+            recorder=self.recorder,
+            write_fact=self._write_fact,
+            on_sample=self._on_sample,
+            latches=latches,
+            locks=locks,
+        )
+        self.commands = Commands(
+            site=site,
+            fleet=self.fleet,
+            recorder=self.recorder,
+            journal=self.journal,
+            clock=self.clock,
+            find_answer=self._find_answer,
+        )
+        self.views = Views(site, self.fleet, self.clock)
+        self.drivers = self._drivers()
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until told to stop (SIGTERM, SIGINT or ``stop``)."""
+        self._catch_signals()
+        self.journal.start()
+        await self._write_first()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_for_ever(driver.run(), f"bus {driver.id}"), name=driver.id)
+                for driver in self.drivers
+            ]
+            tasks.append(group.create_task(self._tick(), name="tick"))
+            await self._first_round()
+            log.info("guard is ready: %d outlets", len(self.fleet.outlets))
+            await self._stop.wait()
+            await self._switch_off()
+            for task in tasks:
+                task.cancel()
+        await self._close()
+
+    def stop(self) -> None:
+        """Ask the guard to end in order."""
+        self._stop.set()
+
+    # What goes on while it runs
+
+    async def _tick(self) -> None:
+        """Let time go by for every outlet, a slice at a time, so that no cut-off waits."""
+        outlets = list(self.fleet.outlets.values())
+        size = max(1, -(-len(outlets) // TICK_SLICES))
+        slices = [outlets[start : start + size] for start in range(0, len(outlets), size)]
+        while True:
+            for part in slices:
+                self.fleet.tick(part)
+                await asyncio.sleep(TICK_MS / 1000 / len(slices))
+
+    def _find_answer(self, request_id: str) -> RequestRecord | None:
+        with JournalReader(self.journal.path) as reader:
+            return reader.request(request_id)
+
+    def _on_sample(self, outlet: Outlet, sample: Sample) -> None:
+        """Count the sample."""
+
+    def _on_note(self, note: Note) -> None:
+        """Count what happened."""
+
+    def _write_fact(self, draft: FactDraft) -> None:
+        try:
+            self.journal.put(Entry((draft,)))
+        except JournalFull as err:
+            log.warning("not written down: %s of %s: %s", draft.kind, draft.subject, err)
+
+    # Start
+
+    def _drivers(self) -> list[BusDriver]:
+        drivers: list[BusDriver] = []
+        for bus in self.site.buses:
+            driver = BUSES[bus.kind](bus, self.site, self.fleet, self.clock)
+            drivers.append(driver)
+            for outlet in self.site.outlets_on(bus.id):
+                if self.site.device(outlet.relay.device).bus == bus.id:
+                    self.fleet.switches[outlet.id] = driver
+        return drivers
+
+    async def _write_first(self) -> None:
+        """Write down what was interrupted, before anything new is granted."""
+        ticket = self.journal.put_urgent(self._first)
+        try:
+            async with asyncio.timeout(FIRST_WRITE_S):
+                await ticket.durable()
+        except (TimeoutError, NotWritten):
+            log.exception("the journal can't be written (%s)", self.journal.state.detail)
+
+    async def _first_round(self) -> None:
+        """Wait until every device was heard or given up, within bounds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_READ_S):
+                while not self._stop.is_set() and not self._all_heard():
+                    await asyncio.sleep(0.02)
+
+    def _all_heard(self) -> bool:
+        for device in self.site.devices:
+            state, _ = self.fleet.device_states.get(device.id, (DeviceState.UNKNOWN, ""))
+            bus, _ = self.fleet.bus_states.get(device.bus, (BusState.CONNECTING, ""))
+            if state is DeviceState.UNKNOWN and bus is not BusState.LOST:
+                return False
+        return True
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+
+    # Stop: flag, drain, bounded wait, cancel
+
+    async def _switch_off(self) -> None:
+        self.commands.stopping = True
+        count = self.commands.stop_all(Reason.STOPPING)
+        if count:
+            log.info("stopping: %d outlets are switched off", count)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                while any(self._still_on()):
+                    await asyncio.sleep(0.02)
+        left = [outlet.id for outlet in self._still_on()]
+        if left:
+            log.error("not seen off: %s: run `pilegate all-off`", ", ".join(left[:20]))
+
+    def _still_on(self) -> Sequence[Outlet]:
+        return [
+            outlet
+            for outlet in self.fleet.outlets.values()
+            if outlet.state.phase not in (Phase.OFF, Phase.GRANTED)
+            and outlet.state.measured.relay_on is not None
+        ]
+
+    async def _close(self) -> None:
+        now = self.clock.now()
+        stopped = FactDraft(
+            kind=FactKind.GUARD_STOPPED,
+            subject="guard",
+            utc_ms=now.utc_ms,
+            quality=now.quality,
+            data={"boot_id": self.boot_id},
+        )
+        self.journal.put_urgent(Entry((stopped,)))
+        if not await self.journal.close(DRAIN_S):
+            log.error("the journal was not written to its end: %s", self.journal.state.detail)
+
+
+async def _for_ever(work: object, name: str) -> None:
+    """Run a task that is meant never to return; when it does, that is a failure."""
+    await work  # type: ignore[misc]
+    raise PilegateError(f"{name} ended although nothing told it to: restart the guard")
+
+
+async def run_guard(site: Site, state_dir: Path) -> None:
+    """Run the guard of a site until SIGTERM or SIGINT. Raises FixInstallation."""
+    await Guard(site, state_dir).run()
+
+
+def program_version() -> str:
+    """Return the version of the installed program, or ``0`` from a bare source tree."""
+    try:
+        return version("pilegate")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,87 @@
+"""What a restarted guard says about the leases that its predecessor did not end.
+
+An outlet that was on stays off: ON is a new decision, with a new lease and all checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.config import Site
+from gateway.core.clock import Now
+from gateway.core.facts import FactDraft, FactKind
+from gateway.core.ids import OutletId
+from gateway.core.reasons import Reason
+from gateway.guard.journal_entry import DropLease, Entry
+from gateway.guard.limits import Action, Release
+from gateway.guard.state import Latch
+from gateway.link.journal import JournalReader
+from gateway.link.records import LatchRecord, LeaseRecord
+
+_DEFAULT_COOLDOWN_S = 60.0
+
+
+def first_entry(
+    reader: JournalReader, leases: Iterable[LeaseRecord], now: Now, *, version: str, boot_id: str
+) -> Entry:
+    """Build the first entry of a new run: the start, and the end of what was interrupted."""
+    leases = list(leases)
+    started = FactDraft(
+        kind=FactKind.GUARD_STARTED,
+        subject="guard",
+        utc_ms=now.utc_ms,
+        quality=now.quality,
+        data={
+            "version": version,
+            "boot_id": boot_id,
+            "interrupted": [lease.outlet for lease in leases],
+        },
+    )
+    ended = [_ended(reader, lease, now) for lease in leases]
+    changes = tuple(DropLease(lease.outlet) for lease in leases)
+    return Entry((started, *ended), changes)
+
+
+def _ended(reader: JournalReader, lease: LeaseRecord, now: Now) -> FactDraft:
+    minutes = reader.minutes(lease.outlet, lease.granted_utc_ms - 60_000, now.utc_ms)
+    data: dict[str, Any] = {
+        "outlet": lease.outlet,
+        "lease_id": lease.lease_id,
+        "request_id": lease.request_id,
+        "reason": Reason.INTERRUPTED.value,
+        "action": Action.OFF.value,
+        # What is certain: the minutes that were written down. The last ones may be missing.
+        "energy_mwh": sum(minute.energy_mwh for minute in minutes),
+        "energy_is": "at_least",
+        "duration_ms": None,
+        "evidence": {"detail": "the guard stopped without ending it; the outlet stays off"},
+    }
+    return FactDraft(
+        kind=FactKind.LEASE_ENDED,
+        subject=f"outlet/{lease.outlet}",
+        utc_ms=now.utc_ms,
+        quality=now.quality,
+        reason=Reason.INTERRUPTED.value,
+        data=data,
+    )
+
+
+def latches_of(site: Site, records: Iterable[LatchRecord], now: Now) -> dict[str, Latch]:
+    """Rebuild latches from the journal, for the outlets that the site still has."""
+    known: set[OutletId] = {outlet.id for outlet in site.outlets}
+    latches: dict[str, Latch] = {}
+    for record in records:
+        if record.outlet not in known:
+            continue
+        evidence = dict(record.evidence)
+        cooldown_s = float(evidence.pop("cooldown_s", _DEFAULT_COOLDOWN_S))
+        latches[record.outlet] = Latch(
+            reason=Reason(record.reason),
+            release=Release(record.release),
+            since_ms=now.mono_ms,
+            since_utc_ms=record.since_utc_ms,
+            cooldown_s=cooldown_s,
+            evidence=evidence,
+        )
+    return latches

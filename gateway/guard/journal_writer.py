@@ -1,0 +1,235 @@
+"""The journal's writer: one thread, one connection, many entries a transaction.
+
+A disk that is full, locked, read-only or gone is tried again for ever, with back-off;
+nothing that was taken from the queue is given up before the guard stops.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from gateway.core.errors import FixInstallation, PilegateError
+from gateway.core.facts import Fact
+from gateway.guard.journal_chores import Keep, prune, used_bytes
+from gateway.guard.journal_entry import NotWritten, Ticket
+from gateway.guard.journal_queue import Queue, Waiting
+from gateway.guard.journal_schema import WAL_LIMIT_BYTES, open_journal
+from gateway.guard.journal_sql import last_seq, write_entry
+from gateway.link.journal import is_locked
+
+GATHER_S = 0.05
+"""Commits follow each other no closer, unless something is urgent: spares flash memory."""
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+CHORES_EVERY_S = 60.0
+NEXT_CHUNK_S = 0.02
+
+log = logging.getLogger(__name__)
+
+Outcome = tuple[Ticket, tuple[Fact, ...] | NotWritten]
+
+
+class Condition(StrEnum):
+    """Whether entries reach the disk."""
+
+    OK = "ok"
+    RETRYING = "retrying"
+    """They wait for a disk that is full, locked, read-only or failing."""
+    FAILED = "failed"
+    """They wait for a person: the file is damaged, gone or another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The condition, and in one line what to do about it."""
+
+    condition: Condition
+    detail: str = ""
+
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_STALE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, *_DAMAGED)
+"""After these the connection is opened anew: the disk may have been mounted again."""
+
+_POISON = (
+    *(sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError),
+    *(ValueError, TypeError, OverflowError, RecursionError),
+)
+"""The entry itself is at fault: trying again can't help."""
+
+
+class Writer(threading.Thread):
+    """Takes entries from the queue, writes them, and delivers what became of them in order."""
+
+    def __init__(
+        self,
+        path: Path,
+        db: sqlite3.Connection,
+        queue: Queue,
+        keep: Keep,
+        deliver: Callable[[Sequence[Outcome]], None],
+    ) -> None:
+        super().__init__(name="journal-writer", daemon=True)
+        self._path = path
+        self._db: sqlite3.Connection | None = db
+        self._queue = queue
+        self._keep = keep
+        self._deliver = deliver
+        self._seq = last_seq(db)
+        self._committed_s = 0.0
+        self._chores_s = time.monotonic()
+        self.state = State(Condition.OK)
+        self.size_bytes = used_bytes(db)
+        self.retries = 0
+        self.in_hand: tuple[Waiting, ...] = ()
+        """Taken from the queue, and neither written nor given up."""
+
+    def run(self) -> None:
+        """Write until the queue is closed and empty, or the time to drain is over."""
+        try:
+            while not self._over():
+                batch = self._queue.take(
+                    max(self._chores_s - time.monotonic(), 0), self._committed_s + GATHER_S
+                )
+                if batch:
+                    self.in_hand = tuple(batch)
+                    self._write(batch)
+                elif not self._queue.closed and time.monotonic() >= self._chores_s:
+                    self._chores()
+        finally:
+            if self._db is not None:
+                self._db.close()
+
+    def _over(self) -> bool:
+        return self._queue.given_up() or (self._queue.closed and self._queue.empty)
+
+    def _write(self, batch: list[Waiting]) -> None:
+        """Write a batch however long it takes; alone what can't be written with others."""
+        failures = 0
+        while not self._queue.given_up():
+            try:
+                written = self._transact(batch)
+            except _POISON as err:
+                self._separate(batch, err)
+                return
+            except (sqlite3.Error, PilegateError) as err:
+                failures += 1
+                self._trouble(err)
+                self._queue.pause(min(FIRST_PAUSE_S * 2.0 ** (failures - 1), LONGEST_PAUSE_S))
+            else:
+                self._committed_s = time.monotonic()
+                self._well()
+                self._told(batch)
+                self._deliver(written)
+                return
+
+    def _separate(self, batch: list[Waiting], err: Exception) -> None:
+        """Keep one entry that can never be written from holding up the others."""
+        if len(batch) > 1:
+            for waiting in batch:
+                self._write([waiting])
+            return
+        log.error("journal: an entry can't be written and is left out: %r", err)
+        self._told(batch)
+        self._deliver([(batch[0].ticket, NotWritten(f"journal: not written: {err}"))])
+
+    def _told(self, batch: list[Waiting]) -> None:
+        self.in_hand = self.in_hand[len(batch) :]
+
+    def _transact(self, batch: list[Waiting]) -> list[Outcome]:
+        db = self._open()
+        seq = self._seq
+        written: list[Outcome] = []
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for waiting in batch:
+                facts = write_entry(db, seq, waiting.entry)
+                seq += len(facts)
+                written.append((waiting.ticket, facts))
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        self._seq = seq
+        return written
+
+    def _open(self) -> sqlite3.Connection:
+        if self._db is not None:
+            return self._db
+        if not self._path.exists():
+            raise FixInstallation(
+                f"{self._path}: was taken away from under the guard: put it back, or restart "
+                "the guard to begin a new one"
+            )
+        db = open_journal(self._path)
+        found = last_seq(db)
+        if found != self._seq:
+            db.close()
+            raise FixInstallation(
+                f"{self._path}: is another journal (last fact {found}, expected {self._seq}): "
+                "put the right one back, or restart the guard to go on with this one"
+            )
+        self._db = db
+        return db
+
+    def _trouble(self, err: Exception) -> None:
+        primary = getattr(err, "sqlite_errorcode", 0) & 0xFF
+        if primary in _STALE and self._db is not None:
+            self._db.close()
+            self._db = None
+        failed = primary in _DAMAGED or isinstance(err, FixInstallation)
+        detail = _advice(err, self._path)
+        self.retries += 1
+        if self.state.condition is Condition.OK or self.state.detail != detail:
+            log.error("journal: %s", detail)
+        self.state = State(Condition.FAILED if failed else Condition.RETRYING, detail)
+
+    def _well(self) -> None:
+        if self.state.condition is not Condition.OK:
+            log.warning("journal: writes again")
+            self.state = State(Condition.OK)
+
+    def _chores(self) -> None:
+        try:
+            db = self._open()
+            more = prune(db, time.time_ns() // 1_000_000, self._keep)
+            if not more:
+                self.size_bytes = used_bytes(db)
+                self._cut_back_log(db)
+        except (sqlite3.Error, PilegateError) as err:
+            # The next entry meets the same trouble and shows it; chores can wait.
+            log.debug("journal: chores wait: %s", err)
+            more = False
+        self._chores_s = time.monotonic() + (NEXT_CHUNK_S if more else CHORES_EVERY_S)
+
+    def _cut_back_log(self, db: sqlite3.Connection) -> None:
+        wal = self._path.with_name(self._path.name + "-wal")
+        if wal.exists() and wal.stat().st_size > WAL_LIMIT_BYTES:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _advice(err: Exception, path: Path) -> str:
+    """Say in one line what is wrong and what to do."""
+    if not isinstance(err, sqlite3.Error):
+        return str(err)
+    if is_locked(err):
+        return f"{path}: another program holds it locked: end that program"
+    match getattr(err, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return f"{path}: the disk is full: make room"
+        case sqlite3.SQLITE_READONLY:
+            return f"{path}: may not be written: is the disk mounted read-only?"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return (
+                f"{path}: is damaged: stop the guard, move the file away, and restore it from a "
+                "backup if there is one"
+            )
+        case _:
+            return f"{path}: {err}: check the disk"

@@ -1,0 +1,155 @@
+"""Writes down what happens to outlets, and tells them when it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gateway.core.clock import Clock, Now
+from gateway.core.facts import FactDraft, FactKind
+from gateway.guard.journal_entry import (
+    Change,
+    DropLatch,
+    DropLease,
+    Entry,
+    JournalFull,
+    NotWritten,
+    Ticket,
+)
+from gateway.guard.model import Lease
+from gateway.guard.outlet import Outlet
+from gateway.guard.state import Latch, LeaseDurable, LeaseNotDurable, Note, OutletState
+from gateway.link.messages import LastFact
+from gateway.link.records import LatchRecord, LeaseRecord, RequestRecord
+
+
+class Journal(Protocol):
+    """What the recorder needs of the journal."""
+
+    def put(self, entry: Entry) -> Ticket: ...
+
+    def put_urgent(self, entry: Entry) -> Ticket: ...
+
+
+class FactRecorder:
+    """Turns the notes of outlets into entries of the journal."""
+
+    def __init__(self, journal: Journal, clock: Clock, on_note: Callable[[Note], None]) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._on_note = on_note
+        self._starts: dict[str, Ticket] = {}
+
+    def start_of(self, lease_id: str) -> Ticket | None:
+        """Return the ticket of a lease that is being written down."""
+        return self._starts.get(lease_id)
+
+    def record(self, outlet: Outlet, notes: list[Note], before: OutletState) -> None:
+        """Queue one entry: the facts, and what changed of latch and lease since ``before``."""
+        now = self._clock.now()
+        for note in notes:
+            self._on_note(note)
+        if any(note.kind is FactKind.LEASE_STARTED for note in notes):
+            self._start(outlet, notes, now)
+            return
+        notes = [note for note in notes if not self._never_started(note)]
+        changes = _changes(before, outlet.state, outlet.id)
+        entry = Entry(tuple(_draft(outlet, note, now) for note in notes), tuple(changes))
+        latch = outlet.state.latch
+        is_new = latch is not None and latch is not before.latch
+        ticket = self._journal.put_urgent(entry)
+        ticket.when_done(lambda done: _written(outlet, done, latch if is_new else None))
+
+    def _start(self, outlet: Outlet, notes: list[Note], now: Now) -> None:
+        lease = outlet.state.lease
+        if lease is None:
+            return
+        facts = tuple(_draft(outlet, note, now) for note in notes)
+        answer = {"lease_id": lease.id, "until_utc_ms": facts[0].data["until_utc_ms"]}
+        request = RequestRecord(request_id=lease.request_id, answer=answer, utc_ms=now.utc_ms)
+        entry = Entry(facts, (_lease_record(outlet.id, lease, now), request))
+        try:
+            ticket = self._journal.put(entry)
+        except JournalFull as err:
+            ticket = Ticket()
+            ticket.settle(NotWritten(str(err)))
+        self._starts[lease.id] = ticket
+        ticket.when_done(lambda done: self._started(outlet, lease.id, done))
+
+    def _started(self, outlet: Outlet, lease_id: str, ticket: Ticket) -> None:
+        if ticket.error is None:
+            self._starts.pop(lease_id, None)
+            _written(outlet, ticket, None)
+            outlet.feed(LeaseDurable(lease_id=lease_id))
+        else:
+            outlet.feed(LeaseNotDurable(lease_id=lease_id))
+            self._starts.pop(lease_id, None)
+
+    def _never_started(self, note: Note) -> bool:
+        """Say whether a lease ended whose start will never be in the journal."""
+        if note.kind is not FactKind.LEASE_ENDED:
+            return False
+        start = self._starts.get(str(note.data.get("lease_id")))
+        return start is not None and start.error is not None
+
+
+def _draft(outlet: Outlet, note: Note, now: Now) -> FactDraft:
+    data: dict[str, Any] = {"outlet": outlet.id, **note.data}
+    return FactDraft(
+        kind=note.kind,
+        subject=f"outlet/{outlet.id}",
+        utc_ms=now.utc_ms,
+        quality=now.quality,
+        actor=note.actor,
+        reason=str(note.reason),
+        data=data,
+    )
+
+
+def _changes(before: OutletState, after: OutletState, outlet_id: str) -> list[Change]:
+    changes: list[Change] = []
+    if after.latch is None and before.latch is not None:
+        changes.append(DropLatch(outlet_id))
+    elif after.latch is not None and (
+        before.latch is None or before.latch.since_ms != after.latch.since_ms
+    ):
+        changes.append(_latch_record(outlet_id, after.latch))
+    if after.lease is None and before.lease is not None:
+        changes.append(DropLease(outlet_id))
+    return changes
+
+
+def _latch_record(outlet_id: str, latch: Latch) -> LatchRecord:
+    return LatchRecord(
+        outlet=outlet_id,
+        reason=latch.reason.value,
+        rule=latch.reason.value,
+        release=latch.release.value,
+        since_utc_ms=latch.since_utc_ms,
+        evidence={**latch.evidence, "cooldown_s": latch.cooldown_s},
+    )
+
+
+def _lease_record(outlet_id: str, lease: Lease, now: Now) -> LeaseRecord:
+    return LeaseRecord(
+        outlet=outlet_id,
+        lease_id=lease.id,
+        request_id=lease.request_id,
+        actor=lease.actor,
+        reason=lease.reason,
+        granted_utc_ms=lease.granted_utc_ms,
+        until_utc_ms=now.utc_ms + lease.until_ms - now.mono_ms,
+        energy_mwh=lease.energy_mwh,
+        power_w=lease.power_w,
+    )
+
+
+def _written(outlet: Outlet, ticket: Ticket, latch: Latch | None) -> None:
+    if latch is not None and ticket.error is None:
+        outlet.latch_written(latch)
+    if ticket.facts:
+        fact = ticket.facts[-1]
+        outlet.last_fact = LastFact(
+            seq=fact.seq, kind=fact.kind, reason=fact.reason, utc_ms=fact.utc_ms
+        )
+        outlet.changed = True

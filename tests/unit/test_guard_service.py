@@ -1,0 +1,326 @@
+"""The guard's shell: what is asked, what is written down, what is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.core.errors import NotKnown, Refused, TryLater
+from gateway.core.facts import FactDraft
+from gateway.core.ids import OutletId
+from gateway.guard.fleet import Fleet
+from gateway.guard.interrupted import first_entry, latches_of
+from gateway.guard.journal import Journal
+from gateway.guard.journal_entry import Entry
+from gateway.guard.model import DeviceState, Sample
+from gateway.guard.recorder import FactRecorder
+from gateway.guard.service import Commands, Views
+from gateway.link.journal import JournalReader
+from gateway.link.messages import Outcome, Target, TargetKind
+from gateway.link.messages import OutletState as Shown
+from gateway.link.records import RequestRecord
+from gateway.link.requests import LimitsRequest, OnRequest, SnapshotRequest, TargetRequest
+from tests.support.shed import HandClock, NotingSwitch, small_site
+
+A1 = OutletId("n1-1")
+
+
+class Shed:
+    """A guard without wires: samples are handed in, switching is noted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.site = small_site(folder)
+        self.path = folder / "guard.db"
+        self.clock = HandClock()
+        self.switch = NotingSwitch()
+        self.open()
+
+    def open(self) -> None:
+        self.journal = Journal(self.path)
+        self.journal.start()
+        now = self.clock.now()
+        with JournalReader(self.path) as reader:
+            latches = latches_of(self.site, reader.latches(), now)
+            locks = [record.scope for record in reader.locks()]
+            self.first = first_entry(reader, reader.leases(), now, version="1", boot_id="b")
+        recorder = FactRecorder(self.journal, self.clock, lambda _: None)
+        self.fleet = Fleet(
+            self.site,
+            clock=self.clock,
+            recorder=recorder,
+            write_fact=self.write,
+            on_sample=lambda *_: None,
+            latches=latches,
+            locks=locks,
+        )
+        for outlet in self.fleet.outlets:
+            self.fleet.switches[outlet] = self.switch
+        self.commands = Commands(
+            site=self.site,
+            fleet=self.fleet,
+            recorder=recorder,
+            journal=self.journal,
+            clock=self.clock,
+            find_answer=self.find_answer,
+        )
+        self.views = Views(self.site, self.fleet, self.clock)
+
+    def write(self, draft: FactDraft) -> None:
+        self.journal.put(Entry((draft,)))
+
+    def find_answer(self, request_id: str) -> RequestRecord | None:
+        with JournalReader(self.path) as reader:
+            return reader.request(request_id)
+
+    def sample(self, outlet: str, power_w: float = 0.0, *, relay_on: bool = False) -> None:
+        self.clock.go(0.5)
+        now = self.clock.now()
+        self.fleet.on_sample(
+            OutletId(outlet),
+            Sample(
+                at_ms=now.mono_ms,
+                utc_ms=now.utc_ms,
+                voltage_v=230.0,
+                current_a=power_w / 230,
+                power_w=power_w,
+                relay_on=relay_on,
+            ),
+        )
+
+    def shown(self, outlet: str = A1) -> Shown:
+        return self.views.page(SnapshotRequest(outlets=(outlet,)), 0).outlets[0].state
+
+    async def settle(self) -> None:
+        await self.journal.put_urgent(Entry()).durable()
+
+    async def kinds(self) -> list[str]:
+        await self.settle()
+        with JournalReader(self.path) as reader:
+            return [fact.kind for fact in reader.facts_after(0)]
+
+    async def switched_on(self, outlet: str = A1, request_id: str = "r1") -> None:
+        self.sample(outlet)
+        await self.commands.on(on(outlet, request_id))
+        self.sample(outlet, 150, relay_on=True)
+
+
+def on(outlet: str = A1, request_id: str | None = "r1", for_s: float = 600) -> OnRequest:
+    return OnRequest(outlet=outlet, for_s=for_s, actor="t", reason="test", request_id=request_id)
+
+
+def of(kind: TargetKind, name: str, *, on_site: bool = False) -> TargetRequest:
+    return TargetRequest(target=Target(kind, name), actor="t", reason="test", on_site=on_site)
+
+
+def play(folder: Path, story: Callable[[Shed], Awaitable[None]]) -> None:
+    async def run() -> None:
+        shed = Shed(folder)
+        try:
+            await story(shed)
+        finally:
+            await shed.journal.close()
+
+    asyncio.run(run())
+
+
+def test_on_is_answered_when_it_is_written_and_told(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        answer = await shed.commands.on(on())
+        assert not answer.duplicate
+        assert shed.switch.told == [(A1, "on")]
+        with JournalReader(shed.path) as reader:
+            assert [lease.lease_id for lease in reader.leases()] == [answer.lease_id]
+        assert shed.shown() is Shown.STARTING
+        shed.sample(A1, 150, relay_on=True)
+        assert shed.shown() is Shown.ON
+        assert await shed.kinds() == ["lease.started", "outlet.on"]
+
+    play(tmp_path, story)
+
+
+def test_the_same_request_is_answered_again_and_not_done_again(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        first, second = await asyncio.gather(shed.commands.on(on()), shed.commands.on(on()))
+        assert first.lease_id == second.lease_id
+        assert {first.duplicate, second.duplicate} == {False, True}
+        assert shed.switch.told == [(A1, "on")]
+
+    play(tmp_path, story)
+
+
+def test_the_answer_is_remembered_across_a_restart(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        await shed.switched_on()
+        lease_id = (await shed.commands.on(on())).lease_id
+        await shed.journal.close()
+        shed.open()
+        again = await shed.commands.on(on())
+        assert again.duplicate
+        assert again.lease_id == lease_id
+        assert shed.shown() is Shown.UNKNOWN
+
+    play(tmp_path, story)
+
+
+def test_what_was_interrupted_is_said_once_and_stays_off(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        await shed.switched_on()
+        await shed.journal.close()
+        for expected in ([A1], []):
+            shed.open()
+            assert shed.first.facts[0].data["interrupted"] == expected
+            await shed.journal.put_urgent(shed.first).durable()
+            await shed.journal.close()
+        shed.open()
+        shed.sample(A1, 150, relay_on=True)
+        assert shed.switch.told[-1] == (A1, "cut")
+        kinds = await shed.kinds()
+        assert kinds.count("lease.ended") == 1
+
+    play(tmp_path, story)
+
+
+def test_refusals_carry_a_code_and_are_facts(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        with pytest.raises(Refused, match="does not answer") as refused:
+            await shed.commands.on(on())
+        assert refused.value.code == "device_silent"
+        with pytest.raises(NotKnown, match="no outlet 'n9'"):
+            await shed.commands.on(on("n9"))
+        shed.commands.stopping = True
+        with pytest.raises(Refused, match="stopping"):
+            await shed.commands.on(on(request_id="r2"))
+        assert await shed.kinds() == ["request.refused"]
+
+    play(tmp_path, story)
+
+
+def test_a_latch_is_shown_only_when_it_would_outlive_a_crash(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        await shed.switched_on()
+        shed.sample(A1, 9_000, relay_on=True)
+        shed.sample(A1, 0)
+        view = shed.views.page(SnapshotRequest(outlets=(A1,)), 0).outlets[0]
+        assert view.latch is None
+        assert view.state is Shown.STOPPING
+        with pytest.raises(TryLater, match="just cut off"):
+            await shed.commands.on(on(request_id="r2"))
+        await shed.settle()
+        assert shed.shown() is Shown.CUT
+        with JournalReader(shed.path) as reader:
+            assert [latch.outlet for latch in reader.latches()] == [A1]
+        with pytest.raises(Refused) as refused:
+            await shed.commands.on(on(request_id="r3"))
+        assert refused.value.code == "latched"
+
+    play(tmp_path, story)
+
+
+def test_a_latch_survives_a_restart_and_is_left_by_a_reset(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        await shed.switched_on()
+        shed.sample(A1, 9_000, relay_on=True)
+        shed.sample(A1, 0)
+        await shed.settle()
+        await shed.journal.close()
+        shed.open()
+        shed.sample(A1, 0)
+        assert shed.shown() is Shown.CUT
+        verdicts = await shed.commands.reset(of(TargetKind.PILE, "n1"))
+        results = [verdict.result for verdict in verdicts]
+        assert results == [Outcome.DONE] + [Outcome.NOTHING_TO_DO] * 4
+        await shed.journal.close()
+        shed.open()
+        shed.sample(A1, 0)
+        assert shed.shown() is Shown.OFF
+
+    play(tmp_path, story)
+
+
+def test_locks_hold_for_their_scope_and_survive(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        await shed.switched_on()
+        await shed.commands.lock(of(TargetKind.STATION, "north"))
+        await shed.commands.lock(of(TargetKind.PILE, "n1"))
+        assert shed.switch.told[-1] == (A1, "cut")
+        shed.sample(A1, 0)
+        await shed.journal.close()
+        shed.open()
+        shed.sample(A1, 0)
+        shed.sample("n2-6", 0)
+        assert shed.shown() is Shown.LOCKED
+        await shed.commands.unlock(of(TargetKind.STATION, "north"))
+        assert shed.shown("n2-6") is Shown.OFF
+        assert shed.shown() is Shown.LOCKED
+        again = await shed.commands.unlock(of(TargetKind.STATION, "north"))
+        assert {verdict.result for verdict in again} == {Outcome.NOTHING_TO_DO}
+
+    play(tmp_path, story)
+
+
+def test_off_of_a_site_reaches_every_outlet(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        for outlet in shed.fleet.outlets:
+            await shed.switched_on(outlet, f"r-{outlet}")
+        verdicts = shed.commands.off(of(TargetKind.SITE, "shed"))
+        assert {verdict.result for verdict in verdicts} == {Outcome.DONE}
+        cut = {outlet for outlet, what in shed.switch.told if what == "cut"}
+        assert cut == set(shed.fleet.outlets)
+        with pytest.raises(NotKnown, match="no pile 'n9'"):
+            shed.commands.off(of(TargetKind.PILE, "n9"))
+
+    play(tmp_path, story)
+
+
+def test_pages_hold_every_outlet_once(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        seen: list[str] = []
+        after: str | None = None
+        while True:
+            page = shed.views.page(SnapshotRequest(after=after, limit=3), 7)
+            seen += [view.outlet for view in page.outlets]
+            assert page.seq == 7
+            if page.next is None:
+                break
+            after = page.next
+        assert seen == [outlet.id for outlet in shed.site.outlets]
+
+    play(tmp_path, story)
+
+
+def test_only_what_changed_is_sent_again(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        assert len(shed.views.changed(4)) == 4
+        assert len(shed.views.changed(100)) == 6
+        assert shed.views.changed(100) == []
+        shed.sample(A1)
+        assert [view.outlet for view in shed.views.changed(100)] == [A1]
+        shed.fleet.on_device(shed.site.devices[0].id, DeviceState.ONLINE, "")
+        assert len(shed.views.changed(100)) == 10
+
+    play(tmp_path, story)
+
+
+def test_limits_say_where_they_come_from(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        answer = shed.views.limits(LimitsRequest(A1))
+        assert answer["limits"]["silence"]["delay_s"] == 5
+        assert answer["origin"]["silence.delay_s"] == "site"
+        assert answer["limits"]["overpower"]["action"] == "cut"
+
+    play(tmp_path, story)
+
+
+def test_a_lost_device_is_told_once(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        device = shed.site.devices[0].id
+        for state in ("silent", "quarantined", "quarantined", "online", "silent", "online"):
+            shed.fleet.on_device(device, DeviceState(state), "x")
+        assert await shed.kinds() == ["device.lost", "device.found"]
+
+    play(tmp_path, story)
