@@ -1,0 +1,55 @@
+"""Bytes on one side, the words of core and guard.model on the other.
+
+``BUSES`` is the registry: a new protocol is one module here and one entry there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from drivers.modbus.bus import ModbusBus
+from drivers.stats import BusStats
+from gateway.config import Bus, Site
+from gateway.core.clock import Clock
+from gateway.core.ids import BusId, OutletId
+from gateway.guard.model import Sink, WriteResult
+
+__all__ = ["BUSES", "BusDriver", "BusFactory", "BusStats"]
+
+
+class BusDriver(Protocol):
+    """One line or connection, and the only one who speaks on it."""
+
+    @property
+    def id(self) -> BusId: ...
+
+    def switch_on(self, outlet: OutletId) -> None:
+        """Queue an ON; it is sent soon or dropped, never late. Returns at once."""
+        ...
+
+    def switch_off(self, outlet: OutletId, *, urgent: bool) -> None:
+        """Queue an OFF; it removes a waiting ON. Returns at once."""
+        ...
+
+    async def run(self) -> None:
+        """Own the connection until cancelled: poll, switch, reconnect."""
+        ...
+
+    def stats(self) -> BusStats: ...
+
+    async def all_off(self) -> list[tuple[OutletId, WriteResult]]:
+        """Switch every relay of this bus off, whether ``run`` is running or not.
+
+        Each is tried three times at most; DONE also means that the relay's state was read back
+        as off, where it can be read.
+        """
+        ...
+
+
+BusFactory = Callable[[Bus, Site, Sink, Clock], BusDriver]
+
+BUSES: dict[str, BusFactory] = {
+    "modbus-rtu": ModbusBus,
+    "modbus-tcp": ModbusBus,
+}

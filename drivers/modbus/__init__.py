@@ -1,0 +1,1 @@
+"""Modbus TCP and RTU: outlets behind meters and relays. See README.md here."""

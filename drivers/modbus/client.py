@@ -1,0 +1,177 @@
+"""pymodbus behind one file: its asyncio clients open lines and connections and move bytes.
+
+Of pymodbus 3.16.1 its clients, transports and receive path are used. Its transaction layer is
+not: ``execute`` takes a late answer for the next one's (its RTU framer checks neither count
+nor echo), has one time-out for everything, and logs an error at each missing answer. So the
+client's framer is replaced by one that hands all bytes to the driver's own codec and gives
+pymodbus nothing, and each client serves one connection: it never reconnects by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import termios
+from collections.abc import Callable
+from typing import cast
+
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.framer import FramerBase
+from pymodbus.pdu import DecodePDU, ModbusPDU
+
+from drivers.modbus.link import Link, LinkLost, OpenLink
+from gateway.config import RtuBus, TcpBus
+
+CONNECT_TIMEOUT_S = 3.0
+_CHUNK_MAX = 1 << 20
+"""pymodbus drops chunks longer than its buffer without a word; the driver bounds them itself."""
+
+Client = AsyncModbusSerialClient | AsyncModbusTcpClient
+
+
+class _Tap(FramerBase):
+    """A framer that passes bytes on and never makes a PDU of them."""
+
+    def __init__(self, on_bytes: Callable[[bytes], None]) -> None:
+        super().__init__(DecodePDU(False))
+        self._on_bytes = on_bytes
+
+    def handleFrame(  # noqa: N802 - pymodbus's name
+        self, data: bytes, exp_devid: int, exp_tid: int
+    ) -> tuple[int, ModbusPDU | None]:
+        del exp_devid, exp_tid
+        self._on_bytes(data)
+        return len(data), None
+
+
+class PymodbusLink:
+    """One connection of a pymodbus client."""
+
+    def __init__(
+        self, make_client: Callable[[], Client], explain: Callable[[OSError], str]
+    ) -> None:
+        self._make_client = make_client
+        self._explain = explain
+        self._client: Client | None = None
+        self._on_lost: Callable[[str], None] | None = None
+        self._ready: asyncio.Event = asyncio.Event()
+
+    async def open(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[str], None]) -> None:
+        client = self._make_client()
+        context = client.ctx
+        context.framer = _Tap(on_bytes)
+        context.max_buffer_size = _CHUNK_MAX
+        context.trace_connect = self._connection_changed
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                # not client.connect(), which keeps the reason of a failure to itself
+                context.transport, _ = await context.call_create()
+                self._client = client
+                await self._ready.wait()
+        except (OSError, termios.error) as err:
+            self.close()
+            reason = err if isinstance(err, OSError) else OSError(*err.args)
+            raise LinkLost(self._explain(reason)) from err
+        except asyncio.CancelledError:
+            # a serial transport sets itself up in the next pass of the loop: close it after that
+            asyncio.get_running_loop().call_soon(self.close)
+            raise
+        self._on_lost = on_lost
+
+    def send(self, data: bytes) -> None:
+        if self._client is not None:
+            self._client.ctx.send(data)
+
+    def close(self) -> None:
+        self._on_lost = None
+        client, self._client = self._client, None
+        if client is None:
+            return
+        transport = client.ctx.transport
+        client.close()
+        if transport is not None:
+            # bytes that a dead peer never took must not linger; uvloop's transports have
+            # abort() too, but are no subclass of asyncio.Transport
+            cast("asyncio.Transport", transport).abort()
+
+    def _connection_changed(self, connected: bool) -> None:
+        if connected:
+            self._ready.set()
+            return
+        on_lost, self._on_lost = self._on_lost, None
+        self._client = None
+        if on_lost is not None:
+            on_lost(self._explain(OSError(errno.ECONNRESET, "closed by the other end")))
+
+
+def tcp_links(bus: TcpBus) -> OpenLink:
+    """Give what opens connections of a TCP bus."""
+
+    def make() -> Client:
+        return AsyncModbusTcpClient(
+            bus.host,
+            port=bus.port,
+            name=bus.id,
+            retries=0,
+            reconnect_delay=0,
+            timeout=CONNECT_TIMEOUT_S,
+        )
+
+    def link() -> Link:
+        return PymodbusLink(make, lambda err: explain_tcp(bus, err))
+
+    return link
+
+
+def serial_links(bus: RtuBus) -> OpenLink:
+    """Give what opens a serial bus."""
+
+    def make() -> Client:
+        return AsyncModbusSerialClient(
+            bus.port,
+            baudrate=bus.baud,
+            bytesize=8,
+            parity=bus.parity,
+            stopbits=bus.stop_bits,
+            name=bus.id,
+            retries=0,
+            reconnect_delay=0,
+            timeout=CONNECT_TIMEOUT_S,
+        )
+
+    def link() -> Link:
+        return PymodbusLink(make, lambda err: explain_serial(bus, err))
+
+    return link
+
+
+def explain_tcp(bus: TcpBus, err: OSError) -> str:
+    """Say in one line what happened to a connection, and what to do."""
+    where = f"{bus.host}:{bus.port}"
+    if isinstance(err, TimeoutError):
+        return f"{where} does not answer: check its power, cable and address"
+    if isinstance(err, ConnectionRefusedError):
+        return f"{where} refuses the connection: check the port, and that no other master holds it"
+    if isinstance(err, socket.gaierror):
+        return f"{where}: the name is not known: correct `host` of bus {bus.id}, or the name server"
+    if err.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return f"{where}: no route: check the network of this machine and `host` of bus {bus.id}"
+    if isinstance(err, ConnectionError):
+        return f"{where} closed the connection: check that no other master takes it over"
+    return f"{where}: {err.strerror or err}: check the network and bus {bus.id} in the site file"
+
+
+def explain_serial(bus: RtuBus, err: OSError) -> str:
+    """Say in one line what happened to a serial port, and what to do."""
+    if err.errno == errno.ENOENT:
+        return f"{bus.port} does not exist: plug it in, or correct `port` of bus {bus.id}"
+    if err.errno in (errno.EACCES, errno.EPERM):
+        return f"{bus.port}: no permission: add this user to the port's group (often dialout)"
+    if err.errno in (errno.EAGAIN, errno.EBUSY):
+        return f"{bus.port} is taken by another program: stop that one (fuser {bus.port} names it)"
+    if err.errno in (errno.EIO, errno.ENXIO, errno.ENODEV, errno.ECONNRESET):
+        return f"{bus.port} is gone: plug the converter in again"
+    if err.errno in (errno.ENOTTY, errno.EINVAL) or "configure port" in str(err):
+        return f"{bus.port} does not take {bus.baud} baud, {bus.parity}: is it a serial port?"
+    return f"{bus.port}: {err.strerror or err}: check `port` of bus {bus.id}"

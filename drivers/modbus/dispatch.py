@@ -1,0 +1,429 @@
+"""Who speaks next on an open bus, and what becomes of it.
+
+The order is: cut-offs; reads that confirm a write; an ON or a module's settings, with a poll
+in between; polls; at the end of a round the OFFs that are not urgent. Only one request is
+ever outstanding, so a cut-off waits for one foreign transaction at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from functools import partial
+
+from drivers.modbus import frames
+from drivers.modbus.frames import Frame, Request
+from drivers.modbus.health import Backoff
+from drivers.modbus.lanes import Lanes, Off
+from drivers.modbus.load import Load
+from drivers.modbus.pause import Pause
+from drivers.modbus.rounds import Rounds
+from drivers.modbus.talk import Counts, OnData, Outcome, Talk, TimeS
+from drivers.modbus.unit import CompiledRead, Unit, make_unit
+from drivers.modbus.wire import SerialWire, Wire
+from drivers.modbus.writes import off_request, relay_of, switch_request
+from gateway.config import Bus, Site
+from gateway.core.clock import Clock
+from gateway.core.ids import DeviceId, OutletId
+from gateway.guard.model import DeviceState, Sink, WriteResult
+
+log = logging.getLogger(__name__)
+
+LONGEST_SILENCE_WAIT_S = 0.1
+"""A line that never falls silent is spoken on all the same after so long."""
+GATEWAY_MISSES = 3
+"""A connection to several units is opened anew after so many missing answers in a row, and
+at least one from each unit."""
+
+Step = Coroutine[None, None, None]
+Written = Callable[[OutletId, bool, WriteResult], None]
+
+
+class Dispatcher:
+    """The devices and the waiting commands of one bus. Raises CorrectInput for a wrong site."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        site: Site,
+        sink: Sink,
+        clock: Clock,
+        wire: Wire,
+        *,
+        written: Written,
+        time_s: TimeS,
+        rng: random.Random,
+    ) -> None:
+        self._timeout_ms = bus.timeout_ms
+        self._sink = sink
+        self._clock = clock
+        self._wire = wire
+        self._written = written
+        self._time_s = time_s
+        self.counts = Counts(bus.id)
+        self.load = Load(self._now_ms())
+        self.units: dict[DeviceId, Unit] = {
+            device.id: make_unit(site, device, Backoff(rng)) for device in site.devices_on(bus.id)
+        }
+        self._by_number = {unit.device.unit: unit for unit in self.units.values()}
+        self.lanes = Lanes(
+            {
+                outlet.id: relay_of(site.device(outlet.relay.device), outlet.relay.channel)
+                for outlet in site.outlets_on(bus.id)
+                if outlet.relay.device in self.units
+            }
+        )
+        place = [other.id for other in site.buses].index(bus.id)
+        phase_ms = bus.poll_ms * place / len(site.buses)
+        self.rounds = Rounds(self.units.values(), bus.poll_ms, phase_ms)
+        self._wake: asyncio.Future[None] | None = None
+        self._polled = True
+        self._misses = 0
+        self._give_up = False
+        self.confirm_all = False
+        """Read every write's effect back, as ``all_off`` does."""
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Unit numbers on this bus."""
+        return frozenset(self._by_number)
+
+    def kick(self) -> None:
+        """Look again at what waits."""
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    # ------------------------------------------------------------ coming and going
+
+    def opened(self) -> None:
+        """Begin a round at once: the bus was lost, and is open."""
+        self.counts.opened()
+        self.rounds.restart(self._now_ms())
+
+    def lost(self, detail: str) -> None:
+        """Say what is known of the devices now: nothing."""
+        for unit in self.units.values():
+            self._fail_unconfirmed(unit)
+            if unit.health.state is not DeviceState.UNKNOWN:
+                unit.health.unreachable()
+                self._sink.on_device(
+                    unit.device.id, unit.health.state, f"its bus is lost: {detail}"
+                )
+
+    def fail_offs(self) -> None:
+        """Report every waiting OFF as failed. Whoever wanted it asks again."""
+        for outlet in self.lanes.clear_offs():
+            self._written(outlet, False, WriteResult.FAILED)
+
+    # ------------------------------------------------------------ the loop
+
+    async def serve(self, talk: Talk, pause: Pause) -> bool:
+        """Ask one request after the other until the link is lost.
+
+        True when it was given up here, and a new one should be opened at once.
+        """
+        self._give_up = False
+        self._misses = 0
+        while talk.lost is None and not self._give_up:
+            await self._silence(talk, pause)
+            step = self._choose(talk)
+            if step is not None:
+                await step
+            else:
+                await self._idle()
+        return self._give_up and talk.lost is None
+
+    async def _silence(self, talk: Talk, pause: Pause) -> None:
+        """Keep the gap after the last byte on the line; bounded, as a line may babble."""
+        latest_s = self._time_s() + LONGEST_SILENCE_WAIT_S
+        while (quiet_s := talk.quiet_at_s) > (now_s := self._time_s()) and now_s < latest_s:
+            await pause.until(min(quiet_s, latest_s))
+
+    async def _idle(self) -> None:
+        now_s = self._time_s()
+        at_s = self.rounds.next_ms / 1_000
+        for unit in self.units.values():
+            if unit.ready_s > now_s and (self.rounds.is_running or len(self.lanes)):
+                at_s = min(at_s, unit.ready_s)
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        timer = loop.call_later(max(at_s - now_s, 0.0005), self.kick)
+        try:
+            await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
+
+    def _choose(self, talk: Talk) -> Step | None:
+        """Give what goes on the wire next, or None when nothing may now."""
+        now_ms = self._now_ms()
+        if self.lanes.has_cuts and (off := self.lanes.take_cut(self._cut_rank)):
+            return self._switch_off(talk, off)
+        confirming = self._next_turn(now_ms, lambda unit: bool(unit.unconfirmed))
+        if confirming is not None:
+            return self._poll(talk, *confirming)
+        if self._polled and (step := self._command(talk)):
+            self._polled = False
+            return step
+        if (step := self._next_poll(talk, now_ms)) is not None:
+            return step
+        # nobody can be polled now, so nobody is kept waiting by retries
+        for unit in self.units.values():
+            unit.cut_failed = False
+        if self.lanes.has_cuts and (off := self.lanes.take_cut(self._cut_rank)):
+            return self._switch_off(talk, off)
+        return self._command(talk)
+
+    def _next_poll(self, talk: Talk, now_ms: float) -> Step | None:
+        if (turn := self._next_turn(now_ms, lambda _: True)) is not None:
+            return self._poll(talk, *turn)
+        if self.rounds.is_running:
+            return None  # everybody left needs a moment of silence
+        if self.lanes.has_offs and (off := self.lanes.take_off(self._off_rank)):
+            return self._switch_off(talk, off)
+        if now_ms >= self.rounds.next_ms:
+            for unit in self.units.values():
+                unit.off_failed = False
+            self.rounds.begin(now_ms)
+            if (turn := self._next_turn(now_ms, lambda _: True)) is not None:
+                return self._poll(talk, *turn)
+        return None
+
+    def _next_turn(
+        self, now_ms: float, wanted: Callable[[Unit], bool]
+    ) -> tuple[Unit, Request | None] | None:
+        """Give the next device that can be read now, and the barrier it owes, if any."""
+        for unit in self.rounds.turns:
+            if not wanted(unit) or unit.ready_s * 1_000 > now_ms:
+                continue
+            if not unit.suspicion.is_suspect:
+                return unit, None
+            barrier = unit.suspicion.barrier(now_ms)
+            if barrier is not None or not unit.suspicion.is_suspect:
+                return unit, barrier
+            self._fail_unconfirmed(unit)
+            self.rounds.skip(unit, now_ms)
+        return None
+
+    def _command(self, talk: Talk) -> Step | None:
+        """Give an ON, or one of the settings of a module that came online."""
+        outlet = self.lanes.take_on(lambda device: self.units[device].may_switch_on)
+        if outlet is not None:
+            return self._switch_on(talk, outlet)
+        for unit in self.units.values():
+            if unit.waiting_setup and unit.may_switch_on and unit.ready_s <= self._time_s():
+                return self._set_up(talk, unit, unit.waiting_setup[0])
+        return None
+
+    def _cut_rank(self, device: DeviceId) -> int | None:
+        unit = self.units[device]
+        if unit.cut_failed or unit.ready_s > self._time_s():
+            return None
+        return 0 if unit.health.misses == 0 else 1
+
+    def _off_rank(self, device: DeviceId) -> int | None:
+        return None if self.units[device].off_failed else self._cut_rank(device)
+
+    # ------------------------------------------------------------ the steps
+
+    async def _poll(self, talk: Talk, unit: Unit, barrier: Request | None) -> None:
+        self._polled = True
+        for other in self.units.values():
+            other.cut_failed = False
+        if barrier is not None:
+            if await self._ask(talk, unit, barrier) is Outcome.ANSWERED:
+                unit.suspicion.cleared()
+            else:
+                self._end_turn(unit)
+            return
+        if unit.suspicion.is_suspect or not unit.reads:
+            return
+        read = unit.reads[unit.cursor]
+        outcome = await self._ask(talk, unit, read.request, partial(self._deliver, unit, read))
+        unit.cursor += 1
+        if outcome is not Outcome.ANSWERED or unit.cursor >= len(unit.reads):
+            self._end_turn(unit)
+
+    def _end_turn(self, unit: Unit) -> None:
+        self._fail_unconfirmed(unit)
+        if unit in self.rounds.turns:
+            self.rounds.done(unit, self._now_ms())
+
+    def _deliver(self, unit: Unit, read: CompiledRead, data: bytes) -> None:
+        """Hand over what an answer says, in the call in which its last byte came."""
+        now = self._clock.now()
+        for outlet, sample in read.samples(data, now.mono_ms, now.utc_ms):
+            try:
+                self._sink.on_sample(outlet, sample)
+            except Exception:  # one outlet's error must not keep the others from their samples
+                log.exception("outlet %s: its sample was not taken", outlet)
+            if unit.unconfirmed and sample.relay_on is not None and outlet in unit.unconfirmed:
+                wanted_on = unit.unconfirmed.pop(outlet)
+                seen = WriteResult.DONE if sample.relay_on is wanted_on else WriteResult.FAILED
+                self._written(outlet, wanted_on, seen)
+
+    async def _switch_off(self, talk: Talk, off: Off) -> None:
+        unit = self.units[off.device]
+        if off.count > 1 and unit.single_offs:
+            off = self._first_only(off)
+        request = off_request(unit.device, off.first, off.last)
+        doubted = unit.suspicion.is_suspect
+        outcome = Outcome.LOST
+        try:
+            outcome = await self._ask(talk, unit, request)
+        finally:
+            if outcome is Outcome.LOST:
+                self._wrote(off.outlets, False, WriteResult.FAILED)
+        if outcome is Outcome.DECLINED and off.count > 1 and talk.exception_code == 1:
+            log.warning("device %s refuses FC0F: its relays are switched one by one", off.device)
+            unit.single_offs = True
+            for outlet in off.outlets:
+                self.lanes.put_off(outlet, urgent=True)
+            return
+        if outcome is not Outcome.ANSWERED:
+            unit.cut_failed = unit.off_failed = True
+        if outcome is not Outcome.LOST:
+            self._finish(unit, off.outlets, False, outcome, doubted=doubted)
+
+    def _first_only(self, off: Off) -> Off:
+        """Put back all but one outlet of a joined write that the device does not understand."""
+        first, *rest = off.outlets
+        for outlet in rest:
+            self.lanes.put_off(outlet, urgent=True)
+        address = self.lanes.relays[first].address
+        return Off(off.device, address, address, (first,))
+
+    async def _switch_on(self, talk: Talk, outlet: OutletId) -> None:
+        relay = self.lanes.relays[outlet]
+        unit = self.units[relay.device]
+        request = switch_request(unit.device, relay.address, on=True)
+        outcome = await self._ask(talk, unit, request)
+        self._finish(unit, (outlet,), True, outcome, doubted=False)
+
+    async def _set_up(self, talk: Talk, unit: Unit, request: Request) -> None:
+        outcome = await self._ask(talk, unit, request)
+        if not unit.waiting_setup or unit.waiting_setup[0] is not request:
+            return  # it went away and came back meanwhile, and gets everything again
+        if outcome is Outcome.DECLINED:
+            log.warning(
+                "device %s refuses its setting %s: %s; check profile %s",
+                unit.device.id,
+                request.pdu.hex(" "),
+                frames.EXCEPTIONS.get(talk.exception_code, talk.exception_code),
+                unit.device.profile.profile,
+            )
+        if outcome in (Outcome.ANSWERED, Outcome.DECLINED):
+            unit.waiting_setup.popleft()
+
+    def _finish(
+        self,
+        unit: Unit,
+        outlets: tuple[OutletId, ...],
+        wanted_on: bool,
+        outcome: Outcome,
+        *,
+        doubted: bool,
+    ) -> None:
+        """Report a write, or have it read back where its echo is not to be believed."""
+        if outcome is not Outcome.ANSWERED:
+            self._wrote(outlets, wanted_on, WriteResult.FAILED)
+            return
+        shown = tuple(outlet for outlet in outlets if outlet in unit.shows_relay)
+        hidden = tuple(outlet for outlet in outlets if outlet not in unit.shows_relay)
+        if not doubted and not self.confirm_all:
+            self._wrote(outlets, wanted_on, WriteResult.DONE)
+            return
+        self._wrote(hidden, wanted_on, WriteResult.FAILED if doubted else WriteResult.DONE)
+        for outlet in shown:
+            unit.unconfirmed[outlet] = wanted_on
+        if shown:
+            self.rounds.promote(unit)
+
+    def _fail_unconfirmed(self, unit: Unit) -> None:
+        while unit.unconfirmed:
+            outlet, wanted_on = unit.unconfirmed.popitem()
+            self._written(outlet, wanted_on, WriteResult.FAILED)
+
+    def _wrote(self, outlets: tuple[OutletId, ...], wanted_on: bool, result: WriteResult) -> None:
+        for outlet in outlets:
+            self._written(outlet, wanted_on, result)
+
+    # ------------------------------------------------------------ one request
+
+    async def _ask(
+        self, talk: Talk, unit: Unit, request: Request, on_data: OnData | None = None
+    ) -> Outcome:
+        """Ask, and draw the conclusions about the device."""
+        turnaround_ms = unit.device.turnaround_ms
+        timeout_ms = self._timeout_ms or self._wire.timeout_ms(request, turnaround_ms)
+        began_ms = self._now_ms()
+        unit.suspicion.asked_ms = began_ms
+        outcome = await talk.ask(request, timeout_ms, on_data)
+        now_ms = self._now_ms()
+        if isinstance(self._wire, SerialWire) and outcome is Outcome.ANSWERED:
+            self.load.add(self._wire.transaction_ms(request) + turnaround_ms, now_ms)
+        else:
+            self.load.add(now_ms - began_ms, now_ms)
+        unit.ready_s = now_ms / 1_000 + unit.device.profile.min_gap_ms / 1_000
+        if outcome is Outcome.ANSWERED:
+            self._misses = 0
+            self._answered(unit, now_ms)
+        elif outcome is Outcome.DECLINED:
+            self._misses = 0
+            self._declined(talk, unit, request, now_ms)
+        elif outcome is Outcome.SILENT:
+            self._silent(unit, request, timeout_ms, now_ms)
+        return outcome
+
+    def _answered(self, unit: Unit, now_ms: float) -> None:
+        if not unit.health.answered(now_ms):
+            return
+        unit.waiting_setup.clear()
+        unit.waiting_setup.extend(unit.setup)
+        self._sink.on_device(unit.device.id, unit.health.state, "answers")
+
+    def _declined(self, talk: Talk, unit: Unit, request: Request, now_ms: float) -> None:
+        """Count an exception answer; for a read, which then gives no values, as a miss."""
+        self.counts.declined += 1
+        if unit.suspicion.is_suspect:
+            unit.suspicion.unanswered(request)
+        if not request.is_read and talk.exception_code not in frames.GATEWAY_SILENT:
+            return
+        named = frames.EXCEPTIONS.get(talk.exception_code, f"exception {talk.exception_code}")
+        self._missed(
+            unit,
+            now_ms,
+            f"unit {unit.device.unit} answers {named} to {request.pdu.hex(' ')}: "
+            f"check profile {unit.device.profile.profile} and the device's wiring",
+        )
+
+    def _silent(self, unit: Unit, request: Request, timeout_ms: float, now_ms: float) -> None:
+        if isinstance(self._wire, SerialWire):
+            unit.suspicion.unanswered(request)
+        else:
+            self._misses += 1
+            alone = len(self.units) == 1
+            self._give_up = alone or self._misses >= max(GATEWAY_MISSES, len(self.units))
+        self._missed(
+            unit,
+            now_ms,
+            f"unit {unit.device.unit} does not answer within {timeout_ms:.0f} ms: "
+            "check its power, wiring and unit number",
+        )
+
+    def _missed(self, unit: Unit, now_ms: float, detail: str) -> None:
+        if unit.health.missed(now_ms):
+            log.warning("device %s: %s", unit.device.id, detail)
+            self._sink.on_device(unit.device.id, unit.health.state, detail)
+
+    def strayed(self, frame: Frame) -> None:
+        """Note a frame that was not the one waited for."""
+        unit = self._by_number.get(frame.unit)
+        if unit is not None and isinstance(self._wire, SerialWire):
+            is_read = frame.pdu[0] in (*frames.READS_BITS, *frames.READS_REGISTERS)
+            unit.suspicion.strayed(frame.pdu[:2] if is_read else frame.pdu[:5])
+
+    def _now_ms(self) -> float:
+        return self._time_s() * 1_000

@@ -1,0 +1,281 @@
+"""The plan of a bus: what one round costs, and how long an overload lasts at worst. Pure.
+
+How the worst times add up, for an outlet whose meter may be on another bus than its relay:
+
+- *The sample's age.* An overload that begins just after its outlet was read is seen one period
+  later, when that read's answer is complete. A period is ``poll_ms`` or a whole round with a
+  command between any two polls, whichever is longer.
+- *One foreign transaction* on the relay's bus, the longest there is, as the bus may be busy.
+- *The write*, until its last byte is on the wire. For all outlets of a module at once that is
+  one joined write where the module can do that, otherwise one write and answer after another.
+
+With a silent device (``…_silent_ms``) one time-out is added to the round, and the foreign
+transaction is one that times out. Delays of protection rules come on top of all of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drivers.modbus.frames import Request
+from drivers.modbus.lanes import Lanes
+from drivers.modbus.reads import plan_reads, wanted_of
+from drivers.modbus.wire import SerialWire, TcpWire, Wire
+from drivers.modbus.writes import off_request, relay_of, setup_requests, switch_request
+from gateway.config import Bus, Device, Outlet, RtuBus, Site
+from gateway.core.ids import BusId, DeviceId, OutletId
+
+_SERIAL_FRAMING = 3
+"""Unit and check sum around a PDU."""
+_TCP_FRAMING = 7
+"""MBAP header."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRequest:
+    """One read of a round."""
+
+    device: DeviceId
+    unit: int
+    what: str
+    """Such as ``read input 0-43``."""
+    request_bytes: int
+    answer_bytes: int
+    wire_time_ms: float
+    """Both frames and a gap after each, without the turn-around."""
+    turnaround_ms: float
+    timeout_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutletPlan:
+    """Worst times from an overload of one outlet to its off frame."""
+
+    outlet: OutletId
+    device: DeviceId
+    """Where its relay is."""
+    worst_cut_ms: float
+    worst_cut_silent_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlan:
+    """Worst times for the outlets whose relays are in one device."""
+
+    device: DeviceId
+    round_ms: float
+    """What it takes of each round."""
+    outlets: int
+    worst_cut_ms: float
+    worst_cut_silent_ms: float
+    worst_cut_all_ms: float
+    """From the overload of all its outlets at once to the last of their off frames."""
+    worst_cut_all_silent_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class BusPlan:
+    """What ``pilegate check`` says about one bus. Times in ms; the worst are 0 without outlets."""
+
+    bus: BusId
+    kind: str
+    poll_ms: float
+    requests: tuple[PlannedRequest, ...]
+    cycle_ms: float
+    """One round of reads, turn-arounds included, nothing else on the bus."""
+    period_ms: float
+    """Longest time between two samples of an outlet while every device answers."""
+    period_silent_ms: float
+    """The same with one device silent."""
+    utilisation: float
+    """Share of the time that rounds take; 1.0 when they follow each other without a break."""
+    devices: tuple[DevicePlan, ...]
+    outlets: tuple[OutletPlan, ...]
+
+    @property
+    def worst_cut_ms(self) -> float:
+        """One outlet, every device answers."""
+        return max((plan.worst_cut_ms for plan in self.devices), default=0.0)
+
+    @property
+    def worst_cut_silent_ms(self) -> float:
+        """One outlet, one other device is silent."""
+        return max((plan.worst_cut_silent_ms for plan in self.devices), default=0.0)
+
+    @property
+    def worst_cut_all_ms(self) -> float:
+        """All outlets of one module at once, every device answers."""
+        return max((plan.worst_cut_all_ms for plan in self.devices), default=0.0)
+
+    @property
+    def worst_cut_all_silent_ms(self) -> float:
+        """All outlets of one module at once, one other device is silent."""
+        return max((plan.worst_cut_all_silent_ms for plan in self.devices), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    """What things cost on one bus."""
+
+    wire: Wire
+    reads: dict[DeviceId, tuple[tuple[str, Request], ...]]
+    longest_ms: float
+    """Longest transaction of any kind."""
+    timeout_ms: float
+    """Longest time-out."""
+    cycle_ms: float
+    period_ms: float
+    period_silent_ms: float
+
+
+def wire_of(bus: Bus) -> Wire:
+    """Give the timing of a bus."""
+    if isinstance(bus, RtuBus):
+        return SerialWire(bus.baud, bus.parity, bus.stop_bits)
+    return TcpWire()
+
+
+def plan_bus(bus: Bus, site: Site) -> BusPlan:
+    """Plan a bus. Raises CorrectInput when a device can't give what its profile promises."""
+    costs = {other.id: _costs(other, site) for other in site.buses}
+    own = costs[bus.id]
+    devices = site.devices_on(bus.id)
+    outlets = [
+        outlet
+        for outlet in site.outlets_on(bus.id)
+        if site.device(outlet.relay.device).bus == bus.id
+    ]
+    outlet_plans = tuple(_outlet_plan(site, costs, bus, outlet) for outlet in outlets)
+    return BusPlan(
+        bus=bus.id,
+        kind=bus.kind,
+        poll_ms=bus.poll_ms,
+        requests=tuple(
+            _planned(bus, own.wire, device, what, request)
+            for device in devices
+            for what, request in own.reads[device.id]
+        ),
+        cycle_ms=own.cycle_ms,
+        period_ms=own.period_ms,
+        period_silent_ms=own.period_silent_ms,
+        utilisation=min(1.0, own.cycle_ms / bus.poll_ms) if bus.poll_ms else 1.0,
+        devices=tuple(_device_plan(site, own, device, outlet_plans) for device in devices),
+        outlets=outlet_plans,
+    )
+
+
+def _costs(bus: Bus, site: Site) -> _Costs:
+    wire = wire_of(bus)
+    devices = site.devices_on(bus.id)
+    reads = {
+        device.id: tuple(
+            (str(read), read.request(device.unit))
+            for read in plan_reads(device.profile, wanted_of(site, device))
+        )
+        for device in devices
+    }
+    polls_ms, commands_ms, timeouts_ms = [], [0.0], [0.0]
+    for device in devices:
+        for _, request in reads[device.id]:
+            polls_ms.append(_transaction_ms(wire, device, request))
+            timeouts_ms.append(_timeout_ms(bus, wire, device, request))
+        for request in _commands(site, device):
+            commands_ms.append(_transaction_ms(wire, device, request))
+            timeouts_ms.append(_timeout_ms(bus, wire, device, request))
+    cycle_ms = sum(polls_ms)
+    busy_ms = cycle_ms + len(polls_ms) * max(commands_ms)
+    return _Costs(
+        wire=wire,
+        reads=reads,
+        longest_ms=max(polls_ms + commands_ms),
+        timeout_ms=max(timeouts_ms),
+        cycle_ms=cycle_ms,
+        period_ms=max(bus.poll_ms, busy_ms),
+        period_silent_ms=max(bus.poll_ms, busy_ms + max(timeouts_ms)),
+    )
+
+
+def _commands(site: Site, device: Device) -> list[Request]:
+    """List the writes that may come in between polls."""
+    commands = list(setup_requests(site, device))
+    relays = [o.relay.channel for o in site.outlets_on(device.bus) if o.relay.device == device.id]
+    if relays:
+        address = relay_of(device, relays[0]).address
+        commands.append(switch_request(device, address, on=True))
+    return commands
+
+
+def _transaction_ms(wire: Wire, device: Device, request: Request) -> float:
+    return wire.transaction_ms(request) + device.turnaround_ms
+
+
+def _timeout_ms(bus: Bus, wire: Wire, device: Device, request: Request) -> float:
+    return bus.timeout_ms or wire.timeout_ms(request, device.turnaround_ms)
+
+
+def _planned(bus: Bus, wire: Wire, device: Device, what: str, request: Request) -> PlannedRequest:
+    framing = _SERIAL_FRAMING if isinstance(wire, SerialWire) else _TCP_FRAMING
+    return PlannedRequest(
+        device=device.id,
+        unit=device.unit,
+        what=what,
+        request_bytes=len(request.pdu) + framing,
+        answer_bytes=request.answer_length + framing,
+        wire_time_ms=wire.transaction_ms(request),
+        turnaround_ms=device.turnaround_ms,
+        timeout_ms=_timeout_ms(bus, wire, device, request),
+    )
+
+
+def _outlet_plan(site: Site, costs: dict[BusId, _Costs], bus: Bus, outlet: Outlet) -> OutletPlan:
+    meter = outlet.meter or outlet.relay
+    seen = costs[site.device(meter.device).bus]
+    device = site.device(outlet.relay.device)
+    own = costs[bus.id]
+    address = relay_of(device, outlet.relay.channel).address
+    write_ms = own.wire.sent_ms(off_request(device, address, address))
+    return OutletPlan(
+        outlet=outlet.id,
+        device=device.id,
+        worst_cut_ms=seen.period_ms + seen.longest_ms + own.longest_ms + write_ms,
+        worst_cut_silent_ms=seen.period_silent_ms + seen.longest_ms + own.timeout_ms + write_ms,
+    )
+
+
+def _device_plan(
+    site: Site, costs: _Costs, device: Device, outlets: tuple[OutletPlan, ...]
+) -> DevicePlan:
+    own = [outlet for outlet in outlets if outlet.device == device.id]
+    worst_ms = max((outlet.worst_cut_ms for outlet in own), default=0.0)
+    silent_ms = max((outlet.worst_cut_silent_ms for outlet in own), default=0.0)
+    single_ms, all_ms = _write_times_ms(site, costs.wire, device)
+    return DevicePlan(
+        device=device.id,
+        round_ms=sum(
+            _transaction_ms(costs.wire, device, request) for _, request in costs.reads[device.id]
+        ),
+        outlets=len(own),
+        worst_cut_ms=worst_ms,
+        worst_cut_silent_ms=silent_ms,
+        worst_cut_all_ms=worst_ms - single_ms + all_ms,
+        worst_cut_all_silent_ms=silent_ms - single_ms + all_ms,
+    )
+
+
+def _write_times_ms(site: Site, wire: Wire, device: Device) -> tuple[float, float]:
+    """Give the time of one off frame, and that of switching all the device's outlets off."""
+    relays = {
+        outlet.id: relay_of(device, outlet.relay.channel)
+        for outlet in site.outlets_on(device.bus)
+        if outlet.relay.device == device.id
+    }
+    lanes = Lanes(relays)
+    for outlet in relays:
+        lanes.put_off(outlet, urgent=True)
+    single_ms = all_ms = last_ms = 0.0
+    while (off := lanes.take_cut(lambda _: 0)) is not None:
+        request = off_request(device, off.first, off.last)
+        single_ms = wire.sent_ms(off_request(device, off.first, off.first))
+        all_ms += last_ms + wire.sent_ms(request)
+        last_ms = _transaction_ms(wire, device, request) - wire.sent_ms(request)
+    return single_ms, all_ms

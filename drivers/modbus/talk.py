@@ -1,0 +1,225 @@
+"""One request and its answer at a time: joins the bytes of a link and the codec.
+
+Whatever comes that is not the answer to the outstanding request is counted and discarded. The
+answer is handed over in the same call in which its last byte arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from drivers.modbus import frames
+from drivers.modbus.frames import Fault, Frame, Request
+from drivers.modbus.link import Link
+from drivers.modbus.wire import SerialWire
+
+log = logging.getLogger(__name__)
+
+_LAST_LOOK_S = 0.002
+"""A loop that was busy when a time-out fell due gets one more look at its sockets."""
+_MOST_BYTES = 2 * frames.LONGEST_RTU
+"""More than this between two requests is not looked at: no answer is that long."""
+
+OnData = Callable[[bytes], None]
+OnStray = Callable[[Frame], None]
+TimeS = Callable[[], float]
+"""A monotonic clock. Not the event loop's: uvloop's own stands still within one pass."""
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    ANSWERED = "answered"
+    DECLINED = "declined"
+    SILENT = "silent"
+    LOST = "lost"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened on one bus since the program started."""
+
+    bus: str
+    requests: int = 0
+    timeouts: int = 0
+    declined: int = 0
+    """Answers with an exception code."""
+    faults: Counter[str] = field(default_factory=Counter)
+    _said: set[str] = field(default_factory=set)
+
+    def fault(self, fault: Fault, detail: str) -> None:
+        """Count a fault; the first of its kind since the bus was opened is logged."""
+        self.faults[fault] += 1
+        if fault not in self._said:
+            self._said.add(fault)
+            log.warning(
+                "bus %s: wrong data on the wire (%s): %s; more of it is counted, not logged",
+                self.bus,
+                fault,
+                detail,
+            )
+
+    def opened(self) -> None:
+        self._said.clear()
+
+
+class Talk:
+    """Speaks on one open link. ``exception_code`` is that of the last declined request."""
+
+    def __init__(
+        self,
+        link: Link,
+        wire: SerialWire | None,
+        units: frozenset[int],
+        *,
+        counts: Counts,
+        on_stray: OnStray,
+        time_s: TimeS,
+    ) -> None:
+        self._link = link
+        self._wire = wire
+        self._units = units
+        self._counts = counts
+        self._on_stray = on_stray
+        self._time_s = time_s
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray()
+        self._taken = 0
+        self._request: Request | None = None
+        self._on_data: OnData | None = None
+        self._waiter: asyncio.Future[Outcome] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._transaction = 0
+        self._busy_until_s = time_s()
+        self.exception_code = 0
+        self.lost: str | None = None
+
+    @property
+    def quiet_at_s(self) -> float:
+        """When the line has been silent for one gap, as far as is known now."""
+        return self._busy_until_s + (self._wire.gap_ms / 1_000 if self._wire else 0.0)
+
+    async def ask(self, request: Request, timeout_ms: float, on_data: OnData | None) -> Outcome:
+        """Send a request and wait for the end of it.
+
+        ``on_data`` gets the data of a good answer at once, before anything else happens.
+        """
+        if self.lost is not None:
+            return Outcome.LOST
+        if self._buffer:
+            self._discard(Fault.LENGTH, "a frame that broke off")
+        self._taken = 0
+        self._request, self._on_data = request, on_data
+        self._waiter = self._loop.create_future()
+        self._counts.requests += 1
+        if self._wire is None:
+            self._transaction = self._transaction % 0xFFFF + 1
+            self._link.send(request.tcp(self._transaction))
+        else:
+            self._link.send(request.rtu)
+            self._busy_until_s = self._time_s() + self._wire.request_ms(request) / 1_000
+        self._timer = self._loop.call_later(timeout_ms / 1_000, self._last_look)
+        try:
+            return await self._waiter
+        finally:
+            self._timer.cancel()
+            self._request = self._on_data = None
+
+    def received(self, data: bytes) -> None:
+        """Take bytes from the link. Never raises, whatever they are."""
+        self._busy_until_s = self._time_s()
+        if self._taken > _MOST_BYTES and self._wire is not None:
+            return
+        for start in range(0, len(data), frames.LONGEST_TCP):
+            chunk = data[start : start + frames.LONGEST_TCP]
+            self._taken += len(chunk)
+            if self._taken > _MOST_BYTES and self._wire is not None:
+                self._discard(Fault.OVERSIZED, "bytes without end")
+                return
+            self._buffer += chunk
+            if self._wire is None:
+                self._cut_tcp()
+            else:
+                self._cut_rtu()
+
+    def broke(self, detail: str) -> None:
+        """Note that the link broke."""
+        self.lost = detail
+        self._buffer.clear()
+        self._end(Outcome.LOST)
+
+    def _cut_rtu(self) -> None:
+        while self._buffer:
+            used, what = frames.next_rtu(self._buffer, self._units)
+            if what is None:
+                return
+            shown = bytes(self._buffer[:used])
+            del self._buffer[:used]
+            if isinstance(what, Frame):
+                self._judge(what)
+            else:
+                self._counts.fault(what.fault, shown.hex(" "))
+
+    def _cut_tcp(self) -> None:
+        while self._buffer and self.lost is None:
+            used, what = frames.next_tcp(self._buffer)
+            if what is None:
+                return
+            shown = bytes(self._buffer[:used])
+            del self._buffer[:used]
+            if isinstance(what, Frame):
+                if self._request is not None and what.transaction != self._transaction:
+                    self._counts.fault(Fault.TRANSACTION, shown.hex(" "))
+                else:
+                    self._judge(what)
+                continue
+            self._counts.fault(what.fault, shown.hex(" "))
+            if isinstance(what, frames.Desynchronised):
+                self._link.close()
+                self.broke("answers that are no Modbus TCP: check what listens there")
+
+    def _judge(self, frame: Frame) -> None:
+        request = self._request
+        if request is None:
+            self._counts.fault(Fault.UNEXPECTED, f"unit {frame.unit}: {frame.pdu.hex(' ')}")
+            self._on_stray(frame)
+            return
+        verdict = frames.judge(request, frame.unit, frame.pdu)
+        if isinstance(verdict, frames.Wrong):
+            self._counts.fault(
+                verdict.fault,
+                f"unit {frame.unit}: {frame.pdu.hex(' ')} after unit {request.unit}: "
+                f"{request.pdu.hex(' ')}",
+            )
+            self._on_stray(frame)
+            return
+        on_data, self._request, self._on_data = self._on_data, None, None
+        if isinstance(verdict, frames.Declined):
+            self.exception_code = verdict.code
+            self._end(Outcome.DECLINED)
+            return
+        if on_data is not None:
+            on_data(verdict.data)
+        self._end(Outcome.ANSWERED)
+
+    def _last_look(self) -> None:
+        self._timer = self._loop.call_later(_LAST_LOOK_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._counts.timeouts += 1
+        self._request = self._on_data = None
+        self._end(Outcome.SILENT)
+
+    def _end(self, outcome: Outcome) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(outcome)
+
+    def _discard(self, fault: Fault, what: str) -> None:
+        shown = bytes(self._buffer[:32]).hex(" ")
+        self._buffer.clear()
+        self._counts.fault(fault, f"{what}: {shown}")

@@ -1,0 +1,163 @@
+"""Registers and bits to quantities, quantities to registers. Pure.
+
+A ``Decoder`` is compiled once per value and channel, so that the way from an answer to a
+sample does no look-ups. It gives ``None`` for whatever is not a number: a pattern by which the
+device says that it does not know, NaN, an infinity. ``None`` is never turned into a value.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+
+from gateway.config import Quantity, Value, ValueType, WordOrder
+from gateway.config.profile import ModuleLimit
+from gateway.guard.limits import Action, Limits
+
+Words = Sequence[int]
+"""The registers of one answer, or its bits as 0 and 1."""
+Decoder = Callable[[Words], float | int | bool | None]
+"""Takes the words of a whole answer, gives one quantity."""
+
+_FLOAT32 = struct.Struct(">f")
+_WORDS32 = struct.Struct(">I")
+_UNITS_PER_ONE = 1e-9
+"""Scales like 0.1 are divisions by 10 when their inverse is this close to an integer: 2301 / 10
+is 230.1, whereas 2301 * 0.1 is 230.10000000000002."""
+
+FIELDS = {quantity: str(quantity) for quantity in Quantity} | {Quantity.ENERGY_WH: "energy_mwh"}
+"""The field of ``Sample`` for each quantity; energy is kept in mWh there."""
+
+
+def words_of_registers(data: bytes) -> tuple[int, ...]:
+    """Split the data of a register read into words."""
+    return struct.unpack(f">{len(data) // 2}H", data)
+
+
+def words_of_bits(data: bytes) -> tuple[int, ...]:
+    """Split the data of a bit read into bits, the lowest of the first byte first."""
+    return tuple(byte >> bit & 1 for byte in data for bit in range(8))
+
+
+def decoder(quantity: Quantity, value: Value, channel: int, first_address: int) -> Decoder:
+    """Compile how ``quantity`` of ``channel`` is found in a read that begins at ``first_address``.
+
+    The decoder gives the unit in the quantity's name, mWh for energy, a bool for a flag.
+    """
+    index = value.address_of(channel) - first_address
+    if value.space.is_bits:
+        return _bit_of_word(index, 0, frozenset())
+    raw = _raw(value, index)
+    invalid = frozenset(value.invalid)
+    bit = value.bit_of(channel)
+    if bit is not None and value.type.registers == 1:
+        return _bit_of_word(index, bit, invalid)
+    if bit is not None:
+        return lambda words: None if (whole := raw(words)) in invalid else bool(whole >> bit & 1)
+    if quantity.is_flag:
+        return lambda words: None if (whole := raw(words)) in invalid else whole != 0
+    number = _number(value.type)
+    scale = _scale(value.scale, value.offset)
+    if quantity is Quantity.ENERGY_WH:
+        return _energy(raw, invalid, number, scale)
+    return _quantity(raw, invalid, number, scale)
+
+
+def _bit_of_word(index: int, bit: int, invalid: frozenset[int]) -> Decoder:
+    mask = 1 << bit
+    if not invalid:
+        return lambda words: words[index] & mask != 0
+    return lambda words: None if words[index] in invalid else words[index] & mask != 0
+
+
+def _raw(value: Value, index: int) -> Callable[[Words], int]:
+    """Give the unsigned pattern of a value."""
+    if value.type.registers == 1:
+        return lambda words: words[index]
+    high, low = (0, 1) if value.word_order is WordOrder.HIGH_FIRST else (1, 0)
+    high, low = index + high, index + low
+    return lambda words: words[high] << 16 | words[low]
+
+
+def _number(kind: ValueType) -> Callable[[int], float]:
+    """Give the number that an unsigned pattern stands for; it may be NaN or infinite."""
+    if kind is ValueType.S16:
+        return lambda raw: raw - 0x1_0000 if raw & 0x8000 else raw
+    if kind is ValueType.S32:
+        return lambda raw: raw - 0x1_0000_0000 if raw & 0x8000_0000 else raw
+    if kind is ValueType.FLOAT32:
+        return lambda raw: float(_FLOAT32.unpack(_WORDS32.pack(raw))[0])
+    return lambda raw: raw
+
+
+def _scale(scale: float, offset: float) -> Callable[[float], float]:
+    """Give scale and offset; the result may be infinite."""
+    inverse = 1 / scale if scale else math.inf
+    if 1 < inverse < 1e9 and abs(inverse - round(inverse)) < _UNITS_PER_ONE * inverse:
+        divisor = float(round(inverse))
+        return lambda number: number / divisor + offset
+    return lambda number: number * scale + offset
+
+
+def _quantity(
+    raw: Callable[[Words], int],
+    invalid: frozenset[int],
+    number: Callable[[int], float],
+    scale: Callable[[float], float],
+) -> Decoder:
+    def decode(words: Words) -> float | None:
+        whole = raw(words)
+        if whole in invalid:
+            return None
+        quantity = scale(number(whole))
+        return quantity if math.isfinite(quantity) else None
+
+    return decode
+
+
+def _energy(
+    raw: Callable[[Words], int],
+    invalid: frozenset[int],
+    number: Callable[[int], float],
+    scale: Callable[[float], float],
+) -> Decoder:
+    def decode(words: Words) -> int | None:
+        whole = raw(words)
+        if whole in invalid:
+            return None
+        energy_mwh = scale(number(whole)) * 1_000
+        return round(energy_mwh) if math.isfinite(energy_mwh) and energy_mwh >= 0 else None
+
+    return decode
+
+
+# ------------------------------------------------------------------ limits into registers
+
+
+def effective_limit(limits: Limits, path: str) -> float | None:
+    """Look up ``rule.field`` of an outlet's limits, such as ``overpower.above_w``.
+
+    None where the rule is switched off, or only raises an alarm: a module that can do nothing
+    but cut must not cut for it.
+    """
+    rule_name, _, field_name = path.partition(".")
+    rule = getattr(limits, rule_name)
+    if rule is None or rule.action is Action.ALARM:
+        return None
+    return float(getattr(rule, field_name))
+
+
+def limit_registers(spec: ModuleLimit, limits: Sequence[float | None]) -> tuple[int, ...] | None:
+    """Give the registers for the tightest of ``limits``, rounded down. None: write nothing."""
+    known = [limit for limit in limits if limit is not None]
+    if known:
+        raw = min(spec.raw(min(known)), int(spec.type.largest))
+    elif spec.when_off is not None:
+        raw = spec.when_off
+    else:
+        return None
+    if spec.type.registers == 1:
+        return (raw & 0xFFFF,)
+    halves = (raw >> 16 & 0xFFFF, raw & 0xFFFF)
+    return halves if spec.word_order is WordOrder.HIGH_FIRST else halves[::-1]
