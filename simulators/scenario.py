@@ -1,0 +1,396 @@
+"""Scenario files: what is plugged in, what happens when, and which facts must follow."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from gateway.core.errors import CorrectFiles, Problem
+from gateway.core.facts import FactKind
+from gateway.core.ids import NAME_PATTERN
+from gateway.core.reasons import Reason
+from simulators.faults import LinkFault
+from simulators.yaml_lines import Document, Path, read_yaml
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Watts = Annotated[float, Field(ge=0, le=30_000, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PowerFactor = Annotated[float, Field(gt=0, le=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MainsSpec(_Model):
+    """The supply: volts, ohms from the mains to a pile, volts of noise (rms), hertz."""
+
+    voltage_v: float = Field(230.0, ge=0, le=500)
+    source_ohm: float = Field(0.4, ge=0, le=10)
+    noise_v: float = Field(0.3, ge=0, le=20)
+    frequency_hz: float = Field(50.0, ge=40, le=70)
+
+
+class CcCvSpec(_Model):
+    """A lithium charger: ramp, plateau, taper, done."""
+
+    kind: Literal["cc_cv"]
+    plateau_w: float = Field(180.0, gt=0, le=5_000)
+    capacity_wh: float = Field(500.0, gt=0, le=10_000)
+    start_soc: float = Field(0.2, ge=0, le=1)
+    power_factor: PowerFactor = 0.6
+    ramp_s: Seconds = 2.0
+    done_w: Watts = 5.0
+    standby_w: Watts = 0.5
+
+
+class LeadAcidSpec(_Model):
+    """A three-stage charger: bulk, absorption, float."""
+
+    kind: Literal["lead_acid"]
+    bulk_a: float = Field(1.8, gt=0, le=50)
+    absorption_a: float = Field(0.3, gt=0, le=50)
+    float_a: float = Field(0.05, ge=0, le=50)
+    pack_v: float = Field(44.0, gt=0, le=150)
+    capacity_wh: float = Field(432.0, gt=0, le=10_000)
+    start_soc: float = Field(0.3, ge=0, le=1)
+    bulk_until_soc: float = Field(0.9, gt=0, le=1)
+    power_factor: PowerFactor = 0.55
+    ramp_s: Seconds = 1.0
+
+
+class DualPackSpec(_Model):
+    """One charger with two packs: a dip at the change-over, a re-top after the end."""
+
+    kind: Literal["dual_pack"]
+    plateau_w: float = Field(180.0, gt=0, le=5_000)
+    capacity_wh: float = Field(500.0, gt=0, le=10_000)
+    start_soc: float = Field(0.2, ge=0, le=1)
+    power_factor: PowerFactor = 0.6
+    ramp_s: Seconds = 2.0
+    done_w: Watts = 5.0
+    standby_w: Watts = 0.5
+    dip_w: float = Field(0.0, ge=0, le=90)
+    dip_s: float = Field(20.0, ge=0, le=30)
+    change_soc: float = Field(0.9, gt=0, le=1)
+    retop_after_s: Seconds = 60.0
+    retop_w: Watts = 64.0
+    retop_s: Seconds = 10.0
+
+
+class StandbySpec(_Model):
+    """A charger that does nothing."""
+
+    kind: Literal["standby"]
+    power_w: Watts = 0.5
+    power_factor: PowerFactor = 0.4
+
+
+class ApplianceSpec(_Model):
+    """A wrong appliance: kettle, vacuum cleaner, motor."""
+
+    kind: Literal["appliance"]
+    power_w: float = Field(gt=0, le=30_000)
+    power_factor: PowerFactor = 1.0
+    ripple: Share = 0.0
+    inrush: float = Field(1.0, ge=1, le=20)
+    inrush_s: float = Field(0.3, gt=0, le=60)
+    resistive: bool | None = None
+    runs_s: Seconds | None = None
+
+
+class TraceSpec(_Model):
+    """A recorded trace, from a file beside the scenario, played ``speed`` times as fast."""
+
+    kind: Literal["trace"]
+    file: str
+    speed: float = Field(1.0, gt=0, le=100_000)
+    power_factor: PowerFactor = 0.6
+
+
+LoadSpec = Annotated[
+    CcCvSpec | LeadAcidSpec | DualPackSpec | StandbySpec | ApplianceSpec | TraceSpec,
+    Field(discriminator="kind"),
+]
+
+
+class _Step(_Model):
+    at_s: Seconds = 0.0
+    id: Name | None = None
+
+
+class PlugStep(_Step):
+    """Plug a load in."""
+
+    plug: str
+    load: str
+
+
+class UnplugStep(_Step):
+    """Pull everything out of an outlet."""
+
+    unplug: str
+
+
+class CommandStep(_Step):
+    """Given by the runner, not by the simulators."""
+
+    command: Literal["on", "off", "renew", "reset", "lock", "unlock"]
+    outlet: str | None = None
+    pile: str | None = None
+    station: str | None = None
+    site: str | None = None
+    for_s: Seconds | None = None
+    energy_wh: float | None = Field(None, gt=0, le=100_000)
+    power_w: float | None = Field(None, gt=0, le=30_000)
+    on_site: bool | None = None
+    via: Literal["socket", "api"] = "socket"
+    refused: str | None = None
+    """Code with which this command must be refused."""
+
+    @model_validator(mode="after")
+    def _one_target(self) -> CommandStep:
+        targets = [self.outlet, self.pile, self.station, self.site]
+        if sum(target is not None for target in targets) != 1:
+            raise ValueError("name one target: outlet, pile, station or site")
+        if self.command in ("on", "renew"):
+            if self.outlet is None:
+                raise ValueError(f"{self.command} is for one outlet")
+            if self.for_s is None:
+                raise ValueError(f"{self.command} needs for_s")
+        return self
+
+
+class LoadStep(_Step):
+    """More load on an outlet, at once or over ``ramp_s``."""
+
+    load_step: str
+    power_w: float = Field(gt=0, le=30_000)
+    ramp_s: Seconds = 0.0
+    power_factor: PowerFactor = 1.0
+    for_s: Seconds | None = None
+
+
+OUTLET_FAULTS = ("welded", "stuck_open", "frozen_meter", "hot")
+
+
+class FaultStep(_Step):
+    """Something breaks; with ``for_s`` it heals by itself."""
+
+    fault: str
+    outlet: str | None = None
+    device: str | None = None
+    for_s: Seconds | None = None
+    share: Share = 1.0
+    delay_ms: float = Field(500.0, ge=0, le=60_000)
+    temperature_c: float = Field(95.0, ge=-40, le=200)
+
+    @model_validator(mode="after")
+    def _known(self) -> FaultStep:
+        if self.fault in OUTLET_FAULTS:
+            if self.outlet is None or self.device is not None:
+                raise ValueError(f"{self.fault} is a fault of an outlet: name one")
+        elif self.fault in tuple(LinkFault):
+            if self.device is None or self.outlet is not None:
+                raise ValueError(f"{self.fault} is a fault of a device: name one")
+        else:
+            known = ", ".join((*OUTLET_FAULTS, *LinkFault))
+            raise ValueError(f"{self.fault!r} is not a fault: one of {known}")
+        return self
+
+
+class HealStep(_Step):
+    """End all faults of an outlet or a device."""
+
+    heal: str
+
+
+class MainsChange(_Model):
+    """Another voltage, at once or over ``ramp_s``."""
+
+    voltage_v: float = Field(ge=0, le=500)
+    ramp_s: Seconds = 0.0
+
+
+class MainsStep(_Step):
+    """The supply changes; with ``for_s`` it comes back (a dip)."""
+
+    mains: MainsChange
+    for_s: Seconds | None = None
+
+
+class WatchStep(_Step):
+    """Report the first answer that shows more than ``above_a`` on an outlet (0: no more)."""
+
+    report_over: str
+    above_a: float = Field(ge=0, le=1_000)
+
+
+Step = PlugStep | UnplugStep | CommandStep | LoadStep | FaultStep | HealStep | MainsStep | WatchStep
+
+VERBS: dict[str, type[_Step]] = {
+    "plug": PlugStep,
+    "unplug": UnplugStep,
+    "command": CommandStep,
+    "load_step": LoadStep,
+    "fault": FaultStep,
+    "heal": HealStep,
+    "mains": MainsStep,
+    "report_over": WatchStep,
+}
+
+
+class Expectation(_Model):
+    """A fact that must come at most ``within_s`` after its cause."""
+
+    fact: FactKind
+    outlet: str | None = None
+    subject: str | None = None
+    """Instead of ``outlet``, for facts of a device, a bus or a lock: ``device/m1``."""
+    reason: Reason | None = None
+    after: str | None = None
+    """Id of the step that causes it; without it, time zero."""
+    within_s: float = Field(gt=0, le=86_400)
+    not_before_s: float = Field(0.0, ge=0, le=86_400)
+    """How long after its cause it may come at the earliest."""
+
+    @property
+    def about(self) -> str | None:
+        """Subject of the fact, None for any."""
+        return self.subject if self.outlet is None else f"outlet/{self.outlet}"
+
+
+DEFAULT_WATCH = (FactKind.OUTLET_CUT, FactKind.LEASE_ENDED, FactKind.OUTLET_ALARM)
+
+
+class Scenario(_Model):
+    """One file, checked."""
+
+    scenario: Name
+    title: str = Field(min_length=1, max_length=200)
+    site: str
+    seed: int = Field(0, ge=0, le=2**63 - 1)
+    duration_s: float = Field(gt=0, le=86_400)
+    mains: MainsSpec = MainsSpec()
+    over_a: float | None = Field(None, gt=0, le=1_000)
+    """Report the first answer above this current, for every outlet."""
+    loads: dict[Name, LoadSpec] = {}
+    steps: tuple[Step, ...] = ()
+    expect: tuple[Expectation, ...] = ()
+    watch: tuple[FactKind, ...] = DEFAULT_WATCH
+
+
+def read_scenario(path: FilePath) -> Scenario:
+    """Read a file. Raises CorrectFiles with everything that is wrong with it."""
+    document = read_yaml(path)
+    checker = _Checker(document)
+    scenario = checker.scenario()
+    if checker.problems or scenario is None:
+        raise CorrectFiles(sorted(checker.problems, key=lambda problem: problem.line or 0))
+    return scenario
+
+
+def parse_step(data: Any) -> Step:
+    """Check one step that came over standard input. Raises ValueError with one line."""
+    if not isinstance(data, dict):
+        raise ValueError("a step is an object")  # noqa: TRY004 - the input is wrong, not the caller
+    verb = _verb(data)
+    try:
+        step: Step = _STEPS[verb].validate_python(data)
+    except ValidationError as err:
+        first = err.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {_told(first)}" if where else _told(first)) from err
+    return step
+
+
+_STEPS: dict[str, TypeAdapter[Any]] = {verb: TypeAdapter(model) for verb, model in VERBS.items()}
+
+
+def _verb(data: dict[str, Any]) -> str:
+    """Find the step's verb. Raises ValueError."""
+    verbs = [verb for verb in VERBS if verb in data]
+    if len(verbs) != 1:
+        raise ValueError(f"a step has one of {', '.join(VERBS)}")
+    return verbs[0]
+
+
+def _told(error: Any) -> str:
+    kind, message = error["type"], str(error["msg"])
+    if kind == "extra_forbidden":
+        return "is not a key here"
+    if kind == "missing":
+        return "is missing"
+    message = message.removeprefix("Value error, ").removeprefix("Input ")
+    return message[0].lower() + message[1:]
+
+
+class _Checker:
+    """Collects problems of a whole document."""
+
+    def __init__(self, document: Document) -> None:
+        self.problems: list[Problem] = []
+        self._document = document
+
+    def scenario(self) -> Scenario | None:
+        data = dict(self._document.data)
+        raw_steps = data.pop("steps", [])
+        steps = self._steps(raw_steps if isinstance(raw_steps, list) else [])
+        if not isinstance(raw_steps, list):
+            self._wrong(("steps",), "is a list of steps")
+        try:
+            scenario = Scenario.model_validate({**data, "steps": ()})
+        except ValidationError as err:
+            for error in err.errors(include_url=False):
+                self._wrong(self._path(error["loc"]), _told(error))
+            return None
+        scenario = scenario.model_copy(update={"steps": tuple(step for _, step in steps)})
+        self._check_references(scenario, steps)
+        return scenario
+
+    def _steps(self, raw: list[Any]) -> list[tuple[int, Step]]:
+        steps: list[tuple[int, Step]] = []
+        for index, item in enumerate(raw):
+            at: Path = ("steps", index)
+            if not isinstance(item, dict):
+                self._wrong(at, "is a mapping such as {at_s: 1, unplug: n1-1}")
+                continue
+            try:
+                steps.append((index, _STEPS[_verb(item)].validate_python(item)))
+            except ValidationError as err:
+                for error in err.errors(include_url=False):
+                    self._wrong((*at, *self._path(error["loc"])), _told(error))
+            except ValueError as err:
+                self._wrong(at, str(err))
+        return steps
+
+    def _check_references(self, scenario: Scenario, steps: list[tuple[int, Step]]) -> None:
+        ids: set[str] = set()
+        for index, step in steps:
+            if step.id is not None and step.id in ids:
+                self._wrong(("steps", index, "id"), f"{step.id!r} stands at another step, too")
+            if step.id is not None:
+                ids.add(step.id)
+            if isinstance(step, PlugStep) and step.load not in scenario.loads:
+                self._wrong(("steps", index, "load"), f"no load is called {step.load!r}")
+            if step.at_s > scenario.duration_s:
+                self._wrong(("steps", index, "at_s"), "is after the end (duration_s)")
+        for index, expectation in enumerate(scenario.expect):
+            if expectation.after is not None and expectation.after not in ids:
+                message = f"no step has the id {expectation.after!r}"
+                self._wrong(("expect", index, "after"), message)
+            if expectation.not_before_s > expectation.within_s:
+                self._wrong(("expect", index, "not_before_s"), "is after within_s")
+
+    def _path(self, loc: tuple[int | str, ...]) -> Path:
+        """Leave out what pydantic adds for a union's member."""
+        kinds = ("cc_cv", "lead_acid", "dual_pack", "standby", "appliance", "trace")
+        if len(loc) > 2 and loc[0] == "loads" and loc[2] in kinds:
+            return (*loc[:2], *loc[3:])
+        return loc
+
+    def _wrong(self, path: Path, message: str) -> None:
+        self.problems.append(self._document.problem(path, message))

@@ -1,0 +1,162 @@
+"""Site files as the simulators need them: buses, devices, and what each outlet hangs on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from gateway.core.errors import CorrectFiles, Problem
+from simulators.profiles import SimProfile, read_profile
+from simulators.yaml_lines import Document, Path, read_yaml
+
+BUILT_IN_PROFILES = FilePath(__file__).resolve().parent.parent / "config" / "profiles"
+
+
+@dataclass(frozen=True, slots=True)
+class TcpPlace:
+    """Where a Modbus TCP bus is listened on."""
+
+    id: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinePlace:
+    """Where a serial line is, and how fast it is. ``char_bits``: start, data, parity, stop."""
+
+    id: str
+    port: FilePath
+    baud: int
+    char_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlace:
+    """A device on a bus."""
+
+    id: str
+    bus: str
+    unit: int
+    profile: SimProfile
+    turnaround_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutletPlace:
+    """``(device, channel from 1)`` of an outlet's meter and relay."""
+
+    id: str
+    pile: str
+    meter: tuple[str, int] | None
+    relay: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SimSite:
+    """What a site file says about the hardware."""
+
+    file: FilePath
+    lines: tuple[LinePlace, ...]
+    tcp: tuple[TcpPlace, ...]
+    devices: tuple[DevicePlace, ...]
+    outlets: tuple[OutletPlace, ...]
+
+
+def read_site(path: FilePath) -> SimSite:
+    """Read a site file and the profiles it names. Raises CorrectFiles."""
+    document = read_yaml(path)
+    try:
+        return _SiteReader(path, document).site()
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        told = f"is missing {err}" if isinstance(err, KeyError) else str(err)
+        problem = Problem(str(path), None, "", f"{told}; `pilegate check {path}` says where")
+        raise CorrectFiles([problem]) from err
+
+
+class _SiteReader:
+    def __init__(self, path: FilePath, document: Document) -> None:
+        self._path = path
+        self._document = document
+        self._data = document.data
+        self._profiles: dict[str, SimProfile] = {}
+
+    def site(self) -> SimSite:
+        lines: list[LinePlace] = []
+        tcp: list[TcpPlace] = []
+        for bus in self._data["buses"]:
+            if bus["kind"] == "modbus-rtu":
+                lines.append(self._line(bus))
+            elif bus["kind"] == "modbus-tcp":
+                tcp.append(TcpPlace(bus["id"], str(bus["host"]), int(bus.get("port", 502))))
+        devices = tuple(self._device(i, item) for i, item in enumerate(self._data["devices"]))
+        return SimSite(self._path, tuple(lines), tuple(tcp), devices, tuple(self._outlets()))
+
+    def _line(self, bus: dict[str, Any]) -> LinePlace:
+        parity = str(bus.get("parity", "N")).upper()
+        bits = 9 + (parity != "N") + int(bus.get("stop_bits", 1))
+        port = FilePath(str(bus["port"]))
+        return LinePlace(bus["id"], port, int(bus.get("baud", 9600)), bits)
+
+    def _device(self, index: int, item: dict[str, Any]) -> DevicePlace:
+        profile = self._profile(str(item["profile"]), ("devices", index, "profile"))
+        turnaround_ms = item.get("turnaround_ms")
+        return DevicePlace(
+            id=item["id"],
+            bus=item["bus"],
+            unit=int(item["unit"]),
+            profile=profile,
+            turnaround_ms=profile.turnaround_ms if turnaround_ms is None else float(turnaround_ms),
+        )
+
+    def _profile(self, name: str, path: Path) -> SimProfile:
+        if name not in self._profiles:
+            folders = [self._path.parent / folder for folder in self._data.get("profiles") or []]
+            files = [folder / f"{name}.yaml" for folder in (*folders, BUILT_IN_PROFILES)]
+            found = next((file for file in files if file.is_file()), None)
+            if found is None:
+                problem = self._document.problem(path, f"no profile file {name}.yaml is there")
+                raise CorrectFiles([problem])
+            self._profiles[name] = read_profile(found)
+        return self._profiles[name]
+
+    def _outlets(self) -> Iterator[OutletPlace]:
+        for station in self._data["stations"]:
+            for pile in station["piles"]:
+                pile_id = str(pile["id"])
+                module = pile.get("module")
+                if module:
+                    for channel in _channels(module["channels"]):
+                        outlet_id = str(module["outlets"]).replace("{channel}", str(channel))
+                        place = (str(module["device"]), channel)
+                        yield OutletPlace(outlet_id, pile_id, place, place)
+                for outlet in pile.get("outlets") or []:
+                    yield self._outlet(pile_id, outlet)
+
+    def _outlet(self, pile_id: str, outlet: dict[str, Any]) -> OutletPlace:
+        if "device" in outlet:
+            place = _place(outlet)
+            return OutletPlace(str(outlet["id"]), pile_id, place, place)
+        meter = _place(outlet["meter"]) if outlet.get("meter") else None
+        return OutletPlace(str(outlet["id"]), pile_id, meter, _place(outlet["relay"]))
+
+
+def _place(item: dict[str, Any]) -> tuple[str, int]:
+    return str(item["device"]), int(item.get("channel", 1))
+
+
+def _channels(written: Any) -> list[int]:
+    """Read ``1-10``, ``1-4,7``, a number or a list of numbers."""
+    if isinstance(written, list):
+        return [int(item) for item in written]
+    channels: list[int] = []
+    for part in str(written).split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+))?\s*", part)
+        if match is None:
+            raise ValueError(f"channels {written!r} are not like 1-10")
+        first = int(match[1])
+        channels.extend(range(first, int(match[2] or first) + 1))
+    return channels

@@ -1,0 +1,238 @@
+"""Everything behind the wire of one site: mains, piles, outlets, devices, and what breaks.
+
+One lock: serial lines run in threads of their own. Times are seconds since the world began.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from simulators.appliances import AddedLoad
+from simulators.device import SimDevice
+from simulators.faults import Answer, LinkFault, LinkFaults, LinkTrouble
+from simulators.loads import LoadFactory
+from simulators.mains import Feed, Mains, MainsSettings
+from simulators.noise import seed_of
+from simulators.outlet import SimOutlet
+from simulators.registers import Channel
+from simulators.scenario import (
+    FaultStep,
+    HealStep,
+    LoadStep,
+    MainsStep,
+    PlugStep,
+    Step,
+    UnplugStep,
+    WatchStep,
+)
+from simulators.sites import DevicePlace, SimSite
+
+Undo = Callable[[float], None]
+"""Ends what a step began, at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a device says to one request."""
+
+    answer: Answer
+    turnaround_s: float
+    over: tuple[str, ...]
+
+
+class World:
+    """Holds the lock itself: every method may be called from any thread."""
+
+    def __init__(
+        self,
+        site: SimSite,
+        *,
+        mains: MainsSettings | None = None,
+        seed: int = 0,
+        loads: dict[str, LoadFactory] | None = None,
+        report: Callable[[dict[str, Any]], None],
+        now_s: float = 0.0,
+    ) -> None:
+        self._lock = threading.RLock()
+        self._seed = seed
+        self._loads = loads or {}
+        self._report = report
+        self.mains = Mains(mains or MainsSettings(), seed)
+        self._feeds: dict[str, Feed] = {}
+        self.outlets: dict[str, SimOutlet] = {}
+        self.devices: dict[str, SimDevice] = {}
+        self._faults: dict[str, LinkFaults] = {}
+        self._units: dict[tuple[str, int], SimDevice] = {}
+        self._turnaround_s: dict[str, float] = {}
+        for place in site.outlets:
+            feed = self._feeds.setdefault(place.pile, Feed(self.mains))
+            self.outlets[place.id] = SimOutlet(place.id, feed, now_s)
+        meters = {place.meter: place.id for place in site.outlets if place.meter}
+        relays = {place.relay: place.id for place in site.outlets}
+        for device in site.devices:
+            self._add_device(device, meters, relays, now_s)
+
+    def _add_device(
+        self,
+        place: DevicePlace,
+        meters: dict[tuple[str, int], str],
+        relays: dict[tuple[str, int], str],
+        now_s: float,
+    ) -> None:
+        channels = []
+        for number in range(1, place.profile.channels + 1):
+            # A channel that no outlet uses is there all the same: an empty outlet of its own.
+            spare = SimOutlet(f"{place.id}:{number}", Feed(self.mains), now_s)
+            at = (place.id, number)
+            meter = self.outlets[meters[at]] if at in meters else spare
+            relay = self.outlets[relays[at]] if at in relays else spare
+            channels.append(Channel(meter, relay))
+        device = SimDevice(place.id, place.profile, channels, self._report, now_s)
+        self.devices[place.id] = device
+        self._units[place.bus, place.unit] = device
+        self._faults[place.id] = LinkFaults(seed_of(self._seed, place.id))
+        self._turnaround_s[place.id] = place.turnaround_ms / 1000
+
+    # The wire
+
+    def ask(self, bus: str, unit: int, pdu: bytes, now_s: float, received_ns: int) -> Told | None:
+        """Give a request to a unit. None: nobody answers."""
+        with self._lock:
+            device = self._units.get((bus, unit))
+            if device is None:
+                return None
+            faults = self._faults[device.name]
+            if faults.loses_request():
+                return None
+            reply = device.handle(pdu, now_s, received_ns)
+            answer = faults.spoil(Answer(unit, reply.pdu))
+            if answer is None:
+                return None
+            return Told(answer, self._turnaround_s[device.name], reply.over)
+
+    def broadcast(self, bus: str, pdu: bytes, now_s: float, received_ns: int) -> None:
+        """Give a request to every unit of a bus; none answers."""
+        with self._lock:
+            for (its_bus, _), device in self._units.items():
+                if its_bus == bus and not self._faults[device.name].loses_request():
+                    device.handle(pdu, now_s, received_ns)
+
+    def babble(self, bus: str, now_s: float) -> bytes:
+        """Garbage that some device of a bus sends now."""
+        with self._lock:
+            return b"".join(
+                self._faults[device.name].babble(now_s)
+                for (its_bus, _), device in self._units.items()
+                if its_bus == bus
+            )
+
+    # Time and steps
+
+    def supervise(self, device: str, now_s: float) -> None:
+        """Let a module act by itself; called several times a second for each."""
+        with self._lock:
+            self.devices[device].supervise(now_s)
+
+    def report_over(self, outlets: Iterable[str], above_a: float) -> None:
+        """Arm ``over`` records for outlets; 0 A disarms."""
+        with self._lock:
+            wanted = set(outlets)
+            for device in self.devices.values():
+                for channel in device.channels:
+                    if channel.meter.name in wanted:
+                        device.report_over(channel.meter.name, above_a)
+
+    def check(self, step: Step) -> None:
+        """Raise ValueError if a step names something that this site does not have."""
+        if isinstance(step, PlugStep):
+            self._known_outlet(step.plug)
+            if step.load not in self._loads:
+                raise ValueError(f"no load is called {step.load!r}")
+        elif isinstance(step, UnplugStep):
+            self._known_outlet(step.unplug)
+        elif isinstance(step, LoadStep):
+            self._known_outlet(step.load_step)
+        elif isinstance(step, WatchStep):
+            self._known_outlet(step.report_over)
+        elif isinstance(step, FaultStep):
+            if step.outlet is not None:
+                self._known_outlet(step.outlet)
+            if step.device is not None and step.device not in self.devices:
+                raise ValueError(f"no device is called {step.device!r}")
+        elif isinstance(step, HealStep) and step.heal not in {**self.outlets, **self.devices}:
+            raise ValueError(f"no outlet or device is called {step.heal!r}")
+
+    def apply(self, step: Step, now_s: float) -> Undo | None:
+        """Do what a (checked) step says; the answer ends it, where it has ``for_s``."""
+        with self._lock:
+            return self._apply(step, now_s)
+
+    def _apply(self, step: Step, now_s: float) -> Undo | None:
+        if isinstance(step, PlugStep):
+            load = self._loads[step.load](seed_of(self._seed, step.plug))
+            self.outlets[step.plug].plug(load, now_s)
+        elif isinstance(step, UnplugStep):
+            self.outlets[step.unplug].unplug(now_s)
+        elif isinstance(step, LoadStep):
+            outlet = self.outlets[step.load_step]
+            added = AddedLoad(step.power_w, step.ramp_s, step.power_factor)
+            outlet.add_load(added, now_s)
+            return self._locked(partial(outlet.remove_load, added))
+        elif isinstance(step, FaultStep):
+            return self._break(step, now_s)
+        elif isinstance(step, HealStep):
+            self._heal(step.heal, now_s)
+        elif isinstance(step, WatchStep):
+            self.report_over([step.report_over], step.above_a)
+        elif isinstance(step, MainsStep):
+            back_v = self.mains.target_v
+            self.mains.set_voltage(step.mains.voltage_v, now_s, step.mains.ramp_s)
+            return self._locked(partial(self.mains.set_voltage, back_v))
+        return None
+
+    def _break(self, step: FaultStep, now_s: float) -> Undo:
+        if step.device is not None:
+            trouble = LinkTrouble(LinkFault(step.fault), step.share, step.delay_ms)
+            faults = self._faults[step.device]
+            faults.start(trouble)
+            return self._locked(lambda _now_s: faults.stop(trouble))
+        assert step.outlet is not None
+        outlet = self.outlets[step.outlet]
+        self._set_fault(outlet, step, True, now_s)
+        return self._locked(partial(self._set_fault, outlet, step, False))
+
+    def _set_fault(self, outlet: SimOutlet, step: FaultStep, broken: bool, now_s: float) -> None:
+        outlet.advance(now_s)
+        if step.fault == "welded":
+            outlet.relay.welded = broken
+        elif step.fault == "stuck_open":
+            outlet.relay.stuck_open = broken
+        elif step.fault == "frozen_meter":
+            outlet.freeze(broken, now_s)
+        else:
+            outlet.heat(step.temperature_c if broken else None)
+
+    def _heal(self, name: str, now_s: float) -> None:
+        if name in self.outlets:
+            outlet = self.outlets[name]
+            outlet.advance(now_s)
+            outlet.relay.welded = outlet.relay.stuck_open = False
+            outlet.freeze(False, now_s)
+            outlet.heat(None)
+        if name in self._faults:
+            self._faults[name].stop()
+
+    def _locked(self, undo: Undo) -> Undo:
+        def ended(now_s: float) -> None:
+            with self._lock:
+                undo(now_s)
+
+        return ended
+
+    def _known_outlet(self, name: str) -> None:
+        if name not in self.outlets:
+            raise ValueError(f"no outlet is called {name!r}")
