@@ -1,0 +1,182 @@
+"""Loads a site file: reads, checks, and resolves it into a ``Site``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.config.findings import Findings
+from gateway.config.merge import Layer, read_layer
+from gateway.config.site_buses import Hardware, read_folders, read_hardware
+from gateway.config.site_file import (
+    FilePath,
+    GuardItem,
+    PromiseItem,
+    ServeItem,
+    SiteHead,
+    SiteItem,
+    is_loopback,
+    split_listen,
+)
+from gateway.config.site_limits import resolve_outlets
+from gateway.config.site_model import (
+    Bus,
+    Channel,
+    Device,
+    GuardSettings,
+    Outlet,
+    Pile,
+    RtuBus,
+    ServeSettings,
+    Site,
+    Station,
+    TcpBus,
+    TlsFiles,
+)
+from gateway.config.site_outlets import Layout, OutletDraft, read_layout
+from gateway.config.yaml_source import Source, read_yaml
+from gateway.core.errors import CorrectFiles, Problem
+
+DEFAULT_STATE_DIR = "/var/lib/pilegate"
+
+__all__ = [
+    "Bus",
+    "Channel",
+    "Device",
+    "GuardSettings",
+    "Outlet",
+    "Pile",
+    "RtuBus",
+    "ServeSettings",
+    "Site",
+    "Station",
+    "TcpBus",
+    "TlsFiles",
+    "load_site",
+]
+
+
+def load_site(path: Path) -> Site:
+    """Load a site file with the profiles it uses.
+
+    Raises CorrectFiles with every problem in the site file and in those profiles, sorted by
+    file and line. Nothing else is raised, whatever the files hold.
+    """
+    found = Findings(read_yaml(path))
+    base = path.absolute().parent
+    found.read(SiteHead, found.source.data, ())
+    settings = _read_settings(found, base)
+    folders = read_folders(found, base)
+    hardware = read_hardware(found, folders)
+    layout = read_layout(found, hardware, _site_limits(found))
+    found.problems.extend(folders.problems)
+    outlets = resolve_outlets(found, hardware, _usable(layout, hardware))
+    if found.problems or settings is None:
+        raise CorrectFiles(_sorted(found.problems, found.source))
+    return Site(
+        id=settings.id,
+        name=settings.name,
+        file=path,
+        state_dir=settings.state_dir,
+        promise_cut_off_ms=settings.promise.cut_off_ms,
+        buses=tuple(hardware.buses.values()),
+        devices=tuple(hardware.devices.values()),
+        outlets=outlets,
+        piles=tuple(layout.piles),
+        stations=tuple(layout.stations),
+        guard=settings.guard,
+        serve=settings.serve,
+        warnings=tuple(str(warning) for warning in _sorted(found.warnings, found.source)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    id: str
+    name: str
+    state_dir: Path
+    promise: PromiseItem
+    guard: GuardSettings
+    serve: ServeSettings
+
+
+def _read_settings(found: Findings, base: Path) -> _Settings | None:
+    data = found.source.data
+    site: SiteItem | None = (
+        found.read(SiteItem, data["site"], ("site",)) if "site" in data else None
+    )
+    state_dir: str | None = found.read(
+        FilePath, _or(data.get("state_dir"), DEFAULT_STATE_DIR), ("state_dir",)
+    )
+    promise: PromiseItem | None = found.read(
+        PromiseItem, _or(data.get("promise"), {}), ("promise",)
+    )
+    guard: GuardItem | None = found.read(GuardItem, _or(data.get("guard"), {}), ("guard",))
+    serve = _read_serve(found, base)
+    if site is None or state_dir is None or promise is None or guard is None or serve is None:
+        return None
+    return _Settings(
+        id=site.id,
+        name=site.name or site.id,
+        state_dir=Path(os.path.normpath(base / state_dir)),
+        promise=promise,
+        guard=GuardSettings(
+            socket_group=guard.socket_group,
+            journal_max_mb=guard.journal_max_mb,
+            minutes_retention_days=guard.minutes_retention_days,
+        ),
+        serve=serve,
+    )
+
+
+def _or(data: Any, default: Any) -> Any:
+    return default if data is None else data
+
+
+def _read_serve(found: Findings, base: Path) -> ServeSettings | None:
+    item: ServeItem | None = found.read(
+        ServeItem, _or(found.source.data.get("serve"), {}), ("serve",)
+    )
+    if item is None:
+        return None
+    host, port = split_listen(item.listen)
+    if item.tls is None:
+        if not is_loopback(host):
+            found.wrong(
+                ("serve", "listen"),
+                f"{host} can be reached from other machines: add tls with cert and key, "
+                "or listen on 127.0.0.1",
+            )
+        return ServeSettings(host=host, port=port, database=item.database)
+    tls = TlsFiles(cert=base / item.tls.cert, key=base / item.tls.key)
+    for key, file in (("cert", tls.cert), ("key", tls.key)):
+        if not os.path.isfile(file):  # noqa: PTH113 - False for every error
+            found.warn(("serve", "tls", key), f"no such file yet: {file}")
+    return ServeSettings(host=host, port=port, database=item.database, tls=tls)
+
+
+def _site_limits(found: Findings) -> Layer | None:
+    data = found.source.data.get("limits")
+    if data is None:
+        return None
+    return read_layer(data, found.source, ("limits",), "site", found.problems)
+
+
+def _usable(layout: Layout, hardware: Hardware) -> list[OutletDraft]:
+    """Give the outlets whose devices are right; those of the others are refused anyway."""
+    return [
+        draft
+        for draft in layout.outlets
+        if draft.relay.device in hardware.devices
+        and (draft.meter is None or draft.meter.device in hardware.devices)
+    ]
+
+
+def _sorted(problems: list[Problem], source: Source) -> list[Problem]:
+    """Once each, the site file's first, by line."""
+    return sorted(
+        dict.fromkeys(problems),
+        key=lambda problem: (problem.file != source.file, problem.file, problem.line or 0),
+    )

@@ -1,0 +1,202 @@
+"""Buses and devices of a site file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.config.explain import nearest
+from gateway.config.findings import Claims, Findings
+from gateway.config.merge import Layer
+from gateway.config.profile_files import LoadedProfile, ProfileFolders
+from gateway.config.site_file import LOCAL_HOST, BusItem, DeviceItem, FilePath, RtuItem, TcpItem
+from gateway.config.site_model import Bus, Device, RtuBus, TcpBus
+from gateway.config.yaml_source import KeyPath
+from gateway.core.ids import BusId, DeviceId
+
+WATCHDOG_POLLS = 3
+"""A module's watchdog outlasts this many rounds, so that one lost frame switches nothing off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Buses and devices that are right, and the names of those that are not."""
+
+    buses: Mapping[str, Bus]
+    devices: Mapping[str, Device]
+    device_names: frozenset[str]
+    """Also of devices with errors, to which outlets may refer without a second error."""
+    paths: Mapping[str, KeyPath]
+    """Where each device stands."""
+    limits: Mapping[str, Layer]
+    """Limits of each device's profile."""
+
+    def poll_ms(self, device: str) -> int:
+        """Poll period of a device's bus."""
+        return self.buses[self.devices[device].bus].poll_ms
+
+
+def read_hardware(found: Findings, folders: ProfileFolders) -> Hardware:
+    """Read buses and devices; what is wrong goes to ``found``."""
+    data = found.source.data
+    buses = _read_buses(found, data.get("buses", []))
+    bus_names = _names(data.get("buses"))
+    entries = found.entries(data.get("devices", []), ("devices",))
+    reader = _Devices(found, folders, buses, bus_names)
+    for path, entry in entries:
+        reader.read(path, entry)
+    _warn_unused(found, buses, reader.devices)
+    return Hardware(
+        buses, reader.devices, frozenset(_names(data.get("devices"))), reader.paths, reader.limits
+    )
+
+
+def _names(entries: Any) -> set[str]:
+    if not isinstance(entries, list):
+        return set()
+    return {str(entry["id"]) for entry in entries if isinstance(entry, dict) and "id" in entry}
+
+
+def _read_buses(found: Findings, data: Any) -> dict[str, Bus]:
+    buses: dict[str, Bus] = {}
+    claims = Claims(found)
+    for path, entry in found.entries(data, ("buses",)):
+        item: RtuItem | TcpItem | None = found.read(BusItem, entry, path)
+        if item is None:
+            continue
+        new_id = claims.claim(
+            ("id", item.id), (*path, "id"), f"bus {item.id!r} stands already on line {{line}}"
+        )
+        ends = _end_of(item)
+        claims.claim(
+            ends, (*path, "port"), f"{ends[1]} is a bus already on line {{line}}: two masters clash"
+        )
+        if new_id:
+            buses[item.id] = _bus(item)
+    return buses
+
+
+def _warn_unused(found: Findings, buses: Mapping[str, Bus], devices: Mapping[str, Device]) -> None:
+    used = {device.bus for device in devices.values()}
+    for path, entry in found.entries(found.source.data.get("buses", []), ("buses",)):
+        name = str(entry.get("id"))
+        if name in buses and buses[name].id not in used:
+            found.warn((*path, "id"), f"no device on bus {name!r}")
+
+
+def _end_of(item: RtuItem | TcpItem) -> tuple[str, str]:
+    if isinstance(item, RtuItem):
+        return "port", os.path.normpath(item.port)
+    host = item.host.lower().rstrip(".")
+    return "port", f"{'127.0.0.1' if host == LOCAL_HOST else host}:{item.port}"
+
+
+def _bus(item: RtuItem | TcpItem) -> Bus:
+    if isinstance(item, TcpItem):
+        return TcpBus(
+            id=BusId(item.id),
+            host=item.host,
+            port=item.port,
+            poll_ms=item.poll_ms,
+            timeout_ms=item.timeout_ms,
+        )
+    return RtuBus(
+        id=BusId(item.id),
+        port=item.port,
+        baud=item.baud,
+        parity=item.parity,
+        stop_bits=item.stop_bits,
+        poll_ms=item.poll_ms,
+        timeout_ms=item.timeout_ms,
+    )
+
+
+class _Devices:
+    def __init__(
+        self,
+        found: Findings,
+        folders: ProfileFolders,
+        buses: Mapping[str, Bus],
+        bus_names: Iterable[str],
+    ) -> None:
+        self.devices: dict[str, Device] = {}
+        self.paths: dict[str, KeyPath] = {}
+        self.limits: dict[str, Layer] = {}
+        self._found = found
+        self._folders = folders
+        self._buses = buses
+        self._bus_names = set(bus_names)
+        self._claims = Claims(found)
+        self._profiles: dict[str, LoadedProfile] = {}
+
+    def read(self, path: KeyPath, entry: dict[str, Any]) -> None:
+        item: DeviceItem | None = self._found.read(DeviceItem, entry, path)
+        if item is None:
+            return
+        new_id = self._claims.claim(
+            ("id", item.id), (*path, "id"), f"device {item.id!r} stands already on line {{line}}"
+        )
+        self._claims.claim(
+            ("unit", item.bus, item.unit),
+            (*path, "unit"),
+            f"unit {item.unit} on bus {item.bus!r} is taken already on line {{line}}",
+        )
+        if item.bus not in self._bus_names:
+            message = f"unknown bus {item.bus!r}; {nearest(item.bus, self._bus_names)}"
+            self._found.wrong((*path, "bus"), message)
+        loaded = self._profile(item.profile, (*path, "profile"))
+        bus = self._buses.get(item.bus)
+        if loaded is None or bus is None or not new_id:
+            return
+        self._check_watchdog(path, bus, loaded)
+        profile, turnaround_ms = loaded.profile, item.turnaround_ms
+        self.devices[item.id] = Device(
+            id=DeviceId(item.id),
+            bus=bus.id,
+            unit=item.unit,
+            profile=profile,
+            turnaround_ms=profile.turnaround_ms if turnaround_ms is None else turnaround_ms,
+        )
+        self.paths[item.id] = path
+        self.limits[item.id] = loaded.limits
+
+    def _profile(self, name: str, path: KeyPath) -> LoadedProfile | None:
+        loaded = self._folders.find(name)
+        if loaded is None:
+            if not self._folders.exists(name):
+                message = f"unknown profile {name!r}; {self._folders.suggest(name)}"
+                self._found.wrong(path, message)
+            return None
+        if name not in self._profiles:
+            self._profiles[name] = loaded
+            self._found.warnings.extend(loaded.warnings)
+            if self._folders.hidden(name):
+                self._found.warn(path, f"{loaded.source.file} hides the built-in profile {name!r}")
+        return loaded
+
+    def _check_watchdog(self, path: KeyPath, bus: Bus, loaded: LoadedProfile) -> None:
+        watchdog = loaded.profile.watchdog
+        if watchdog is not None and watchdog.timeout_ms < WATCHDOG_POLLS * bus.poll_ms:
+            self._found.wrong(
+                (*path, "profile"),
+                f"the watchdog of {loaded.profile.profile} is {watchdog.timeout_ms} ms, shorter "
+                f"than {WATCHDOG_POLLS} polls of bus {bus.id!r} ({bus.poll_ms} ms each): "
+                "lower poll_ms of the bus or raise the watchdog",
+            )
+
+
+def read_folders(found: Findings, base: Path) -> ProfileFolders:
+    """Read the list of the site's own profile folders, relative to the site file."""
+    data = found.source.data.get("profiles")
+    names: tuple[str, ...] | None = found.read(tuple[FilePath, ...] | None, data, ("profiles",))
+    folders: list[Path] = []
+    for index, name in enumerate(names or ()):
+        folder = base / name
+        if os.path.isdir(folder):  # noqa: PTH112 - False for every error, Path.is_dir raises some
+            folders.append(folder)
+        else:
+            found.wrong(("profiles", index), f"no such folder: {folder}")
+    return ProfileFolders(folders)

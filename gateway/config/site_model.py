@@ -1,0 +1,227 @@
+"""A site as the program sees it: everything resolved, checked and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from gateway.config.profile import Profile
+from gateway.core.errors import NotKnown
+from gateway.core.ids import BusId, DeviceId, OutletId, PileId, StationId
+from gateway.guard.limits import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RtuBus:
+    """A serial line."""
+
+    id: BusId
+    port: str
+    """Device file, absolute."""
+    baud: int = 9_600
+    parity: Literal["N", "E", "O"] = "N"
+    stop_bits: Literal[1, 2] = 1
+    poll_ms: int = 1_000
+    """One round of reads begins every so often."""
+    timeout_ms: int | None = None
+    """Longest wait for an answer; None: worked out from the baud rate."""
+    kind: Literal["modbus-rtu"] = "modbus-rtu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpBus:
+    """A Modbus TCP connection."""
+
+    id: BusId
+    host: str
+    port: int = 502
+    poll_ms: int = 1_000
+    """One round of reads begins every so often."""
+    timeout_ms: int | None = None
+    """Longest wait for an answer; None: the driver's own."""
+    kind: Literal["modbus-tcp"] = "modbus-tcp"
+
+
+Bus = RtuBus | TcpBus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One device on a bus."""
+
+    id: DeviceId
+    bus: BusId
+    unit: int
+    """Modbus unit, 1 to 247."""
+    profile: Profile
+    turnaround_ms: int
+    """The profile's, unless the site file says otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One channel (from 1) of a device."""
+
+    device: DeviceId
+    channel: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet:
+    """One outlet: what switches it, what measures it, and what it may do."""
+
+    id: OutletId
+    name: str
+    pile: PileId
+    station: StationId
+    relay: Channel
+    meter: Channel | None
+    limits: Limits
+    origins: Mapping[str, str] = field(repr=False)
+    """Where each limit comes from: ``{"overpower.above_w": "pile/n1"}``. A rule that is
+    switched off stands there under its own name. Origins are ``default``,
+    ``profile/<name>``, ``site``, ``station/<id>``, ``pile/<id>`` and ``outlet/<id>``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pile:
+    """A pile of outlets."""
+
+    id: PileId
+    name: str
+    station: StationId
+    outlets: tuple[OutletId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """A place with piles."""
+
+    id: StationId
+    name: str
+    piles: tuple[PileId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardSettings:
+    """Settings of the guard process."""
+
+    socket_group: str | None = None
+    """Members of this group may use the control socket."""
+    journal_max_mb: int = 512
+    minutes_retention_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Certificate chain and key, PEM."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """Settings of the serve process."""
+
+    host: str = "127.0.0.1"
+    port: int = 8_480
+    database: str = "sqlite:///serve.db"
+    """URL; a relative SQLite file lies in the state directory."""
+    tls: TlsFiles | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Everything that one gateway looks after."""
+
+    id: str
+    name: str
+    file: Path
+    """The file it was read from."""
+    state_dir: Path
+    promise_cut_off_ms: int
+    """Longest time from an overload to its off frame that ``pilegate check`` must find kept."""
+    buses: tuple[Bus, ...]
+    devices: tuple[Device, ...]
+    outlets: tuple[Outlet, ...]
+    piles: tuple[Pile, ...]
+    stations: tuple[Station, ...]
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
+    warnings: tuple[str, ...] = ()
+    """One line each, with file, line and key."""
+
+    @cached_property
+    def _outlets(self) -> dict[str, Outlet]:
+        return {outlet.id: outlet for outlet in self.outlets}
+
+    @cached_property
+    def _devices(self) -> dict[str, Device]:
+        return {device.id: device for device in self.devices}
+
+    @cached_property
+    def _buses(self) -> dict[str, Bus]:
+        return {bus.id: bus for bus in self.buses}
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, str], tuple[Outlet, ...]]:
+        groups: dict[tuple[str, str], list[Outlet]] = {("site", self.id): list(self.outlets)}
+        groups.update({("station", station.id): [] for station in self.stations})
+        groups.update({("pile", pile.id): [] for pile in self.piles})
+        for outlet in self.outlets:
+            groups["outlet", outlet.id] = [outlet]
+            groups["pile", outlet.pile].append(outlet)
+            groups["station", outlet.station].append(outlet)
+        return {key: tuple(members) for key, members in groups.items()}
+
+    @cached_property
+    def _bus_outlets(self) -> dict[str, tuple[Outlet, ...]]:
+        by_bus: dict[str, list[Outlet]] = {bus.id: [] for bus in self.buses}
+        for outlet in self.outlets:
+            channels = (outlet.relay, outlet.meter)
+            buses = {self._devices[channel.device].bus for channel in channels if channel}
+            for bus in sorted(buses):
+                by_bus[bus].append(outlet)
+        return {bus: tuple(members) for bus, members in by_bus.items()}
+
+    def outlet(self, outlet_id: str) -> Outlet:
+        """Look up an outlet. Raises NotKnown."""
+        found = self._outlets.get(outlet_id)
+        if found is None:
+            raise NotKnown(f"no outlet {outlet_id!r} in site {self.id}: see `pilegate outlets`")
+        return found
+
+    def device(self, device_id: str) -> Device:
+        """Look up a device. Raises NotKnown."""
+        found = self._devices.get(device_id)
+        if found is None:
+            raise NotKnown(f"no device {device_id!r} in site {self.id}: see its site file")
+        return found
+
+    def bus(self, bus_id: str) -> Bus:
+        """Look up a bus. Raises NotKnown."""
+        found = self._buses.get(bus_id)
+        if found is None:
+            raise NotKnown(f"no bus {bus_id!r} in site {self.id}: see its site file")
+        return found
+
+    def outlets_of(self, kind: str, target_id: str) -> tuple[Outlet, ...]:
+        """Outlets of an outlet, a pile, a station or the site. Raises NotKnown."""
+        found = self._groups.get((kind, target_id))
+        if found is None:
+            raise NotKnown(f"no {kind} {target_id!r} in site {self.id}: see `pilegate outlets`")
+        return found
+
+    def outlets_on(self, bus_id: str) -> tuple[Outlet, ...]:
+        """Outlets that have their relay or their meter on a bus. Raises NotKnown."""
+        self.bus(bus_id)
+        return self._bus_outlets[bus_id]
+
+    def devices_on(self, bus_id: str) -> tuple[Device, ...]:
+        """Devices of a bus, in the order of the site file. Raises NotKnown."""
+        self.bus(bus_id)
+        return tuple(device for device in self.devices if device.bus == bus_id)

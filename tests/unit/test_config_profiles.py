@@ -1,0 +1,370 @@
+"""Profiles: those delivered load and describe real hardware; wrong ones say where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Quantity, Space, ValueType, WordOrder, load_profile
+from gateway.config.profile import CoilRelay, CommandRelay, ModuleLimit, Profile, RegisterRelay
+from gateway.config.profile_files import BUILT_IN, read_profile
+from gateway.core.errors import CorrectFiles
+
+DELIVERED = sorted(path.stem for path in BUILT_IN.glob("*.yaml"))
+
+BASE = """\
+profile: test
+name: Test
+source: a document
+channels: 2
+values:
+  relay_on: {space: coil, address: 0, stride: 1}
+  current_a: {space: input, address: 4, stride: 1, scale: 0.01}
+relay: {style: coil, address: 0}
+"""
+
+
+def load(tmp_path: Path, text: str) -> Profile:
+    path = tmp_path / "test.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_profile(path)
+
+
+def refused(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(CorrectFiles) as caught:
+        load(tmp_path, text)
+    return [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
+
+
+def with_value(line: str) -> str:
+    return BASE.replace("relay: {", f"  {line}\nrelay: {{")
+
+
+def test_the_issue_s_profiles_are_delivered() -> None:
+    wanted = {"pilegate-ref10", "pzem-004t-v3", "waveshare-relay-8", "dds238-2-zn-sr", "sdm120"}
+    assert wanted <= set(DELIVERED)
+
+
+@pytest.mark.parametrize("name", DELIVERED)
+def test_every_delivered_profile_loads_without_a_warning(name: str) -> None:
+    loaded = read_profile(BUILT_IN / f"{name}.yaml")
+    assert loaded.profile.profile == name
+    assert loaded.warnings == ()
+    assert loaded.profile.address_base == 0
+    assert loaded.profile.is_meter or loaded.profile.relay is not None
+
+
+def test_reference_module_has_the_map_of_its_document() -> None:
+    profile = load_profile(BUILT_IN / "pilegate-ref10.yaml")
+    values = profile.values
+    first_and_last = {
+        quantity.value: (value.address_of(1), value.address_of(10), value.bit_of(10))
+        for quantity, value in values.items()
+    }
+    assert first_and_last == {
+        "relay_on": (0, 0, 9),
+        "alarm": (1, 1, 9),
+        "voltage_v": (2, 2, None),
+        "temperature_c": (3, 3, None),
+        "current_a": (4, 13, None),
+        "power_w": (14, 23, None),
+        "energy_wh": (24, 42, None),
+    }
+    assert values[Quantity.ENERGY_WH].width == 2
+    assert isinstance(profile.relay, CoilRelay)
+    assert profile.relay.multiple
+    assert [(limit.limit, limit.address_of(10)) for limit in profile.module_limits] == [
+        ("overcurrent_instant.above_a", 19),
+        ("overpower.above_w", 29),
+    ]
+    assert profile.watchdog is not None
+    assert profile.watchdog.timeout_ms == 10_000
+    assert (profile.max_read_registers, profile.turnaround_ms) == (60, 5)
+
+
+def test_pzem_counts_in_low_words_first() -> None:
+    values = load_profile(BUILT_IN / "pzem-004t-v3.yaml").values
+    assert values[Quantity.CURRENT_A].word_order is WordOrder.LOW_FIRST
+    assert values[Quantity.POWER_W].type is ValueType.U32
+    assert max(value.address + value.width for value in values.values()) == 10
+
+
+def test_dds238_is_written_with_function_16() -> None:
+    relay = load_profile(BUILT_IN / "dds238-2-zn-sr.yaml").relay
+    assert isinstance(relay, RegisterRelay)
+    assert (relay.address, relay.function, relay.on, relay.off) == (0x1A, 16, 1, 0)
+
+
+def test_waveshare_reads_its_coils_back() -> None:
+    profile = load_profile(BUILT_IN / "waveshare-relay-8.yaml")
+    assert profile.values[Quantity.RELAY_ON].space is Space.COIL
+    assert profile.values[Quantity.RELAY_ON].address_of(8) == 7
+    assert not profile.is_meter
+
+
+def test_addresses_that_count_from_1_are_those_of_the_wire_once_loaded(tmp_path: Path) -> None:
+    profile = load(
+        tmp_path,
+        """\
+profile: test
+name: Test
+source: a document
+address_base: 1
+channels: 3
+never_read: {holding: [[101, 102]]}
+values:
+  relay_on: {space: discrete, address: 1, stride: 1}
+  power_w: {space: holding, address: 5, stride: 2, type: float32, word_order: low_first}
+relay: {style: register, address: 21, "on": 0x00FF, "off": 7, function: 16}
+module_limits: [{limit: overpower.above_w, address: 31, type: u32, function: 16, stride: 2}]
+watchdog: {address: 41, unit: ms, value: 2500}
+""",
+    )
+    assert profile.address_base == 0
+    assert profile.values[Quantity.POWER_W].address_of(3) == 8
+    assert profile.values[Quantity.RELAY_ON].address == 0
+    assert profile.relay is not None
+    assert profile.relay.address_of(3) == 22
+    assert profile.module_limits[0].address == 30
+    assert profile.watchdog is not None
+    assert (profile.watchdog.address, profile.watchdog.timeout_ms) == (40, 2500)
+    assert profile.never_read == {Space.HOLDING: ((100, 101),)}
+
+
+@pytest.mark.parametrize(
+    ("relay", "space"),
+    [
+        ("{style: command, function: coil, address: 0, on: 0x0100, off: 0}", Space.COIL),
+        ("{style: command, function: register, address: 1, on: 256, off: 512}", Space.HOLDING),
+    ],
+)
+def test_relays_by_command_code(tmp_path: Path, relay: str, space: Space) -> None:
+    found = load(tmp_path, BASE.replace("{style: coil, address: 0}", relay)).relay
+    assert isinstance(found, CommandRelay)
+    assert (found.on, found.space) == (0x0100, space)
+
+
+def test_module_limits_round_down_and_not_by_a_binary_fraction() -> None:
+    limit = ModuleLimit(limit="overcurrent_instant.above_a", address=0, scale=0.01)
+    assert (limit.raw(12.0), limit.raw(0.29), limit.raw(8.019)) == (1200, 29, 801)
+
+
+BAD = {
+    # one value
+    "power: {space: input, address: 1}": (
+        "8: values.power: expected voltage_v, current_a, power_w, power_factor, frequency_hz, "
+        "energy_wh, temperature_c, relay_on or alarm, not the text 'power'"
+    ),
+    "power_w: {space: input}": "8: values.power_w.address: is missing",
+    "power_w: {space: inputs, address: 1, stride: 1}": (
+        "8: values.power_w.space: expected coil, discrete, holding or input, not the text 'inputs'"
+    ),
+    "power_w: {space: input, address: x, stride: 1}": (
+        "8: values.power_w.address: expected a whole number, not the text 'x'"
+    ),
+    "power_w: {space: input, address: 1.5, stride: 1}": (
+        "8: values.power_w.address: expected a whole number, not 1.5"
+    ),
+    "power_w: {space: input, address: 10, strid: 1}": (
+        "8: values.power_w.strid: unknown key; did you mean stride?"
+    ),
+    "power_w: {space: input, address: 10}": (
+        "8: values.power_w.stride: 0 gives all 2 channels the same power_w: give its stride"
+    ),
+    "power_w: {space: input, address: 65535, stride: 1}": (
+        "8: values.power_w.address: channel 2 ends at 65536 on the wire: the last address is 65535"
+    ),
+    "power_w: {space: coil, address: 10, stride: 1}": (
+        "8: values.power_w.space: a coil is true or false: power_w is a number"
+    ),
+    "power_w: {space: input, address: 10, stride: 1, type: u32}": (
+        "8: values.power_w.stride: input 11 is power_w (u32 at 11) as well as power_w (u32 at 10)"
+    ),
+    "power_w: {space: input, address: 3, stride: 4, type: u32}": (
+        "8: values.power_w.address: input 4 is power_w (u32 at 3) as well as current_a (u16 at 4)"
+    ),
+    "power_w: {space: input, address: 5, stride: 1}": (
+        "8: values.power_w.address: input 5 is power_w (u16 at 5) as well as current_a (u16 at 5)"
+    ),
+    "power_w: {space: input, address: 10, stride: 1, scale: 0}": (
+        "8: values.power_w.scale: expected a number other than 0"
+    ),
+    "power_w: {space: input, address: 10, stride: 1, bit: 3}": (
+        "8: values.power_w.bit: power_w is a number: a bit can only be relay_on or alarm"
+    ),
+    "power_w: {space: input, address: 10, stride: 1, invalid: [-1]}": (
+        "8: values.power_w.invalid[0]: expected an unsigned pattern of 16 bits"
+    ),
+    "alarm: {space: input, address: 1, bit: 15, bit_stride: 1}": (
+        "8: values.alarm.bit_stride: channel 2 would be bit 16: the highest is 15"
+    ),
+    "alarm: {space: input, address: 1, bit: 16}": (
+        "8: values.alarm.bit: channel 2 would be bit 16: the highest is 15"
+    ),
+    "alarm: {space: input, address: 1, bit: 32}": (
+        "8: values.alarm.bit: expected a number up to 31, not 32"
+    ),
+    "alarm: {space: input, address: 1, bit_stride: 1}": (
+        "8: values.alarm.bit_stride: needs bit, the bit of channel 1"
+    ),
+    "alarm: {space: input, address: 1, scale: 2}": (
+        "8: values.alarm.scale: alarm is true or false: remove it"
+    ),
+    "alarm: {space: input, address: 10, type: float32, bit: 0}": (
+        "8: values.alarm.bit: a float32 has no bits of its own"
+    ),
+    "alarm: {space: discrete, address: 1, type: u16}": (
+        "8: values.alarm.type: has no meaning for a discrete: remove it"
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), BAD.items(), ids=range(len(BAD)))
+def test_a_value_that_is_wrong(tmp_path: Path, line: str, expected: str) -> None:
+    assert refused(tmp_path, with_value(line)) == [f"test.yaml:{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("channels: 2", "channels: 0", "4: channels: expected a number from 1 up, not 0"),
+        ("channels: 2", "channels: '2'", "4: channels: expected a whole number, not the text '2'"),
+        ("channels: 2", "channel: 2", "4: channel: unknown key; did you mean channels?"),
+        ("profile: test", "profile: other", "1: profile: the file is called test.yaml: give both"),
+        ("profile: test", "profile: Te st", "1: profile: expected an id (small letters"),
+        ("source: a document\n", "", "1: source: is missing"),
+        ("name: Test", "name: ''", "2: name: expected text of at least 1 characters, not"),
+        ("name: Test", "name: true", "2: name: expected text, not true"),
+        ("style: coil", "style: coils", "8: relay.style: expected coil, register, command, not"),
+        ("style: coil, ", "", "8: relay: style is missing: it says which kind it is"),
+        ("address: 0}", "address: 0, stride: 0}", "8: relay.stride: 0 gives all 2 channels one"),
+        ("address: 0}", "address: 65535}", "8: relay.address: channel 2 ends at 65536"),
+        ("address: 0}", "address: 0, on: 1}", "8: relay.on: unknown key; known: address, multiple"),
+        (
+            "{style: coil, address: 0}",
+            "{style: register, address: 0, on: 0}",
+            "8: relay.off: on and off are both 0: one must differ",
+        ),
+        (
+            "{style: coil, address: 0}",
+            "{style: register, address: 0, function: 5}",
+            "8: relay.function: expected 6 or 16, not 5",
+        ),
+        (
+            "relay: {",
+            "max_read_registers: 1\nrelay: {",
+            None,
+        ),
+        (
+            "stride: 1, scale: 0.01}",
+            "stride: 2, type: s32}\nmax_read_registers: 1",
+            "7: values.current_a.type: takes 2 registers, but one read gives 1",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\nnever_read: {input: [[1, 3], [5, 9]]}",
+            "8: values.current_a.address: inside never_read 5 to 9 (on the wire)",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\nnever_read: {holding: [[9, 5]]}",
+            "5: never_read.holding[0]: expected [first, last] within 0 to 65535",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\nnever_read: [[1, 2]]",
+            "5: never_read: expected keys with values, not a list",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\nmax_read_registers: 126",
+            "5: max_read_registers: expected a number up to 125, not 126",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\naddress_base: 1",
+            "7: values.relay_on.address: expected an address from 1 up: address_base is 1",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\nwatchdog: {address: 0, value: 0}",
+            "5: watchdog.value: expected a number from 1 up, not 0",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\nmodule_limits: [{limit: full.delay_s, address: 0}]",
+            "5: module_limits[0].limit: a module can't hold 'full.delay_s'; known: overcurrent",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\nmodule_limits: [{limit: overpower.above_w, address: 0, scale: 0.1}]",
+            "5: module_limits[0].scale: a limit of 30000 does not fit into u16",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\nmodule_limits: [{limit: overpower.above_w, address: 0, type: u32, "
+            "stride: 2}]",
+            "5: module_limits[0].function: u32 takes 2 registers: write function: 16",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\nmodule_limits: [{limit: overpower.above_w, address: 0}]\n"
+            "watchdog: {address: 1, value: 9}",
+            "6: watchdog.address: holding 1 would take the watchdog and overpower.above_w of "
+            "channel 2",
+        ),
+        (
+            "channels: 2",
+            "channels: 2\ndefaults: {limits: {overpower: {above: 5}}}",
+            "5: defaults.limits.overpower.above: unknown key; did you mean above_w?",
+        ),
+    ],
+)
+def test_a_profile_that_is_wrong(tmp_path: Path, old: str, new: str, expected: str | None) -> None:
+    text = BASE.replace(old, new, 1)
+    assert text != BASE
+    if expected is None:
+        load(tmp_path, text)
+        return
+    problems = refused(tmp_path, text)
+    assert any(problem.startswith(f"test.yaml:{expected}") for problem in problems), problems
+
+
+def test_all_problems_of_a_profile_come_at_once(tmp_path: Path) -> None:
+    problems = refused(
+        tmp_path,
+        with_value("alarm: {space: input, address: 4, bit: 16}")
+        .replace("profile: test", "profile: other")
+        .replace("address: 0}", "address: 65535}"),
+    )
+    assert [problem.split(": ")[1] for problem in problems] == [
+        "profile",
+        "values.alarm.bit",
+        "relay.address",
+    ]
+
+
+def test_a_profile_without_a_purpose_is_refused(tmp_path: Path) -> None:
+    text = BASE[: BASE.index("values:")]
+    assert refused(tmp_path, text) == [
+        "test.yaml:1: neither values nor a relay: nothing to do with this device"
+    ]
+
+
+def test_odd_profiles_are_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "test.yaml"
+    path.write_text(
+        BASE.replace("  relay_on: {space: coil, address: 0, stride: 1}\n", "")
+        .replace("address: 4", "address: 30005")
+        .replace("relay: {style: coil, address: 0}", "relay: {style: coil, address: 1}")
+        .replace("channels: 2", "channels: 2\naddress_base: 1"),
+        encoding="utf-8",
+    )
+    warnings = [str(warning) for warning in read_profile(path).warnings]
+    assert warnings == [
+        f"{path}:8: relay: no relay_on among the values: whether the relay followed can't be "
+        "read back",
+        f"{path}:7: values.current_a.address: 30005 looks like a document's 30001 or 40001: the "
+        "leading digit only names the space, so write 1 for it",
+    ]
