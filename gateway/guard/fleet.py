@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from gateway.config import Site
@@ -13,8 +12,6 @@ from gateway.guard.model import BusState, DeviceState, Sample, Switch, WriteResu
 from gateway.guard.outlet import Outlet, Recorder
 from gateway.guard.state import Latch, Tick, Written
 from gateway.link.messages import OutletView
-
-log = logging.getLogger(__name__)
 
 OnSample = Callable[[Outlet, Sample], None]
 
@@ -82,20 +79,16 @@ class Fleet:
         lost = state is DeviceState.QUARANTINED
         found = state is DeviceState.ONLINE and was is DeviceState.QUARANTINED
         if lost and was is not DeviceState.QUARANTINED:
-            log.warning("device %s is lost: %s", device, detail)
             self._tell(FactKind.DEVICE_LOST, f"device/{device}", {"device": device}, detail)
         elif found:
-            log.info("device %s answers again", device)
             self._tell(FactKind.DEVICE_FOUND, f"device/{device}", {"device": device}, detail)
 
     def on_bus(self, bus: BusId, state: BusState, detail: str) -> None:
         was, _ = self.bus_states.get(bus, (BusState.CONNECTING, ""))
         self.bus_states[bus] = (state, detail)
         if state is BusState.LOST and was is not BusState.LOST:
-            log.warning("bus %s is lost: %s", bus, detail)
             self._tell(FactKind.BUS_LOST, f"bus/{bus}", {"bus": bus}, detail)
         elif state is BusState.OPEN and was is BusState.LOST:
-            log.info("bus %s is open again", bus)
             self._tell(FactKind.BUS_FOUND, f"bus/{bus}", {"bus": bus}, detail)
 
     def tick(self, outlets: Iterable[Outlet]) -> None:

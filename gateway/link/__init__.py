@@ -1,0 +1,1 @@
+"""How the two processes speak: commands by socket, facts by file."""
