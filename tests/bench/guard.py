@@ -1,0 +1,82 @@
+"""The guard of a bench: started as a process, its outlets switched on by its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.core.errors import PilegateError
+from gateway.link.client import GuardClient
+from tests.bench.processes import BenchFailed, Program, running
+from tests.bench.sites import BenchSite
+
+START_S = 60.0
+SWITCHING_AT_ONCE = 16
+LEASE_S = 3_600
+
+
+@contextlib.asynccontextmanager
+async def guarding(site: BenchSite, folder: Path) -> AsyncIterator[tuple[Program, GuardClient]]:
+    """Run ``pilegate guard``; gives it and a connection to its socket."""
+    arguments = ["gateway", "--site", str(site.guard_file), "guard"]
+    async with running("guard", arguments, folder) as guard, await _connect(guard, site) as client:
+        yield guard, client
+
+
+async def _connect(guard: Program, site: BenchSite) -> GuardClient:
+    deadline_s = time.monotonic() + START_S
+    while time.monotonic() < deadline_s:
+        guard.require_alive()
+        with contextlib.suppress(PilegateError):
+            return await GuardClient.connect(site.socket, timeout_s=10.0)
+        await asyncio.sleep(0.1)
+    raise BenchFailed(f"the guard did not open {site.socket} in {START_S:g} s: {guard.log}")
+
+
+async def _snapshot(client: GuardClient) -> list[dict[str, Any]]:
+    """Every outlet's view."""
+    views: list[dict[str, Any]] = []
+    page = await client.call("snapshot")
+    while True:
+        views += page["outlets"]
+        if page["next"] is None:
+            return views
+        page = await client.call("snapshot", after=page["next"])
+
+
+async def switch_all_on(client: GuardClient, outlets: Sequence[str]) -> None:
+    """Wait for the first samples, switch on, and wait until samples show it."""
+    await _until(client, "sampled", lambda view: view["sample_utc_ms"] is not None)
+    turns = asyncio.Semaphore(SWITCHING_AT_ONCE)
+
+    async def switch_on(outlet: str) -> None:
+        async with turns:
+            await client.call("on", outlet=outlet, for_s=LEASE_S, actor="bench", reason="bench")
+
+    async with asyncio.TaskGroup() as tasks:
+        for outlet in outlets:
+            tasks.create_task(switch_on(outlet))
+    await _until(client, "on", lambda view: view["state"] == "on")
+
+
+async def _until(client: GuardClient, what: str, is_so: Any, timeout_s: float = 60.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        views = await _snapshot(client)
+        rest = [view["outlet"] for view in views if not is_so(view)]
+        if not rest:
+            return
+        if time.monotonic() > deadline_s:
+            raise BenchFailed(f"{len(rest)} outlets are not {what}, {rest[0]} among them")
+        await asyncio.sleep(0.5)
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

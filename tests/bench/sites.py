@@ -1,0 +1,176 @@
+"""Sites and scenarios of the bench: plain data, written where the run lives."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+OUTLETS_EACH = 10
+LINE = "line1"
+FAR = "far"
+NEAR = "near"
+LIMIT_A = 12.0
+LOAD_W = 60.0
+OVERLOAD_W = 3_500.0
+"""About 15 A at 230 V: over the instantaneous limit, and over no other before it acts."""
+
+_LIMITS = {
+    "overcurrent_instant": {"above_a": LIMIT_A},
+    "overcurrent": None,
+    "overpower": None,
+    "unplugged": None,
+    "full": None,
+    "no_load": None,
+}
+_SCENARIO = {
+    "title": "Steady loads, overloaded one after another by the bench",
+    "seed": 1,
+    "duration_s": 3_600,
+    "mains": {"voltage_v": 230, "source_ohm": 0.05, "noise_v": 0.3},
+    "over_a": LIMIT_A,
+    "loads": {"steady": {"kind": "appliance", "power_w": LOAD_W, "resistive": True}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BenchSite:
+    """Files of one run, and who is on it."""
+
+    site_file: Path
+    """What the simulators read."""
+    guard_file: Path
+    """The same site, where a tap stands between the guard and a line."""
+    scenario_file: Path
+    state_dir: Path
+    outlets: tuple[str, ...]
+    first_port: int
+    api_port: int
+
+    @property
+    def socket(self) -> Path:
+        return self.state_dir / "guard.sock"
+
+    def in_turn(self) -> list[str]:
+        """Outlets in an order in which a module comes again as late as possible.
+
+        Several overloads in one answer would time the module's turn-around, not the master.
+        """
+        return [
+            outlet
+            for channel in range(OUTLETS_EACH)
+            for outlet in self.outlets[channel::OUTLETS_EACH]
+        ]
+
+
+def write_tcp_site(folder: Path, modules: int) -> BenchSite:
+    """A site of TCP modules, each on a port of its own, polled at 1 Hz."""
+    first_port = _free_ports(modules + 1)
+    buses: list[dict[str, Any]] = [
+        {
+            "id": f"net{number}",
+            "kind": "modbus-tcp",
+            "host": "127.0.0.1",
+            "port": first_port + number - 1,
+            "poll_ms": 1_000,
+        }
+        for number in range(1, modules + 1)
+    ]
+    devices = [
+        {"id": f"m{number}", "bus": f"net{number}", "unit": 1, "profile": "pilegate-ref10"}
+        for number in range(1, modules + 1)
+    ]
+    return _write(folder, buses, devices, first_port, first_port + modules)
+
+
+def write_rtu_site(folder: Path, modules: int, baud: int) -> BenchSite:
+    """One serial line, polled as fast as it goes.
+
+    The simulators make it at ``folder/far``; the guard opens ``folder/near``.
+    """
+    buses: list[dict[str, Any]] = [
+        {"id": LINE, "kind": "modbus-rtu", "port": str(folder / FAR), "baud": baud, "poll_ms": 50}
+    ]
+    devices = [
+        {"id": f"m{number}", "bus": LINE, "unit": number, "profile": "pilegate-ref10"}
+        for number in range(1, modules + 1)
+    ]
+    return _write(folder, buses, devices, 0, _free_ports(1))
+
+
+def _write(
+    folder: Path,
+    buses: list[dict[str, Any]],
+    devices: list[dict[str, Any]],
+    first_port: int,
+    api_port: int,
+) -> BenchSite:
+    state_dir = folder / "state"
+    state_dir.mkdir(parents=True)
+    piles = [
+        {
+            "id": f"p-{device['id']}",
+            "module": {
+                "device": device["id"],
+                "channels": f"1-{OUTLETS_EACH}",
+                "outlets": f"{device['id']}-{{channel}}",
+            },
+        }
+        for device in devices
+    ]
+    outlets = tuple(
+        f"{device['id']}-{channel}" for device in devices for channel in range(1, OUTLETS_EACH + 1)
+    )
+    site = {
+        "site": {"id": "bench", "name": "Bench"},
+        "state_dir": str(state_dir),
+        "promise": {"cut_off_ms": 60_000},
+        "limits": _LIMITS,
+        "serve": {"listen": f"127.0.0.1:{api_port}"},
+        "buses": buses,
+        "devices": devices,
+        "stations": [{"id": "hall", "name": "Hall", "piles": piles}],
+    }
+    scenario = {
+        "scenario": "bench",
+        **_SCENARIO,
+        "site": "site.yaml",
+        "steps": [{"at_s": 0, "plug": outlet, "load": "steady"} for outlet in outlets],
+    }
+    site_file = _dump(folder / "site.yaml", site)
+    for bus in buses:
+        if "baud" in bus:
+            bus["port"] = str(folder / NEAR)
+    return BenchSite(
+        site_file=site_file,
+        guard_file=_dump(folder / "guard.yaml", site),
+        scenario_file=_dump(folder / "scenario.yaml", scenario),
+        state_dir=state_dir,
+        outlets=outlets,
+        first_port=first_port,
+        api_port=api_port,
+    )
+
+
+def _dump(path: Path, data: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _free_ports(count: int) -> int:
+    """Find ``count`` free ports in a row below the range of outgoing connections."""
+    first = 20_000
+    while first + count < 32_000:
+        for port in range(first, first + count):
+            with socket.socket() as candidate:
+                try:
+                    candidate.bind(("127.0.0.1", port))
+                except OSError:
+                    break
+        else:
+            return first
+        first = port + 1
+    raise RuntimeError(f"no {count} free ports in a row between 20000 and 32000")
