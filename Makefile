@@ -77,6 +77,6 @@ $(READY): requirements.lock pyproject.toml
 		echo "'$(PYTHON)' can't make a virtual environment: install its venv (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@echo "Setting up $(VENV) from requirements.lock (once; a minute or two)"
 	@$(RUN) -c '$(NEW_ENOUGH)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --requirement requirements.lock
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-input --no-index --no-deps --no-build-isolation --editable .
+	@$(RUN) -m pip install -qq --disable-pip-version-check --no-input --require-hashes --requirement requirements.lock
+	@$(RUN) -m pip install -qq --disable-pip-version-check --no-input --no-index --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -9,19 +9,20 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.core.errors import CorrectFiles, FixInstallation, PilegateError
+from gateway.core.errors import CorrectFiles, CorrectInput, PilegateError
+from simulators.load_specs import TraceSpec
 from simulators.loads import LoadFactory, load_factory
 from simulators.mains import MainsSettings
 from simulators.player import Player
 from simulators.records import Recorder
 from simulators.rtu_line import RtuLine
-from simulators.scenario import CommandStep, PlugStep, Scenario, Step, TraceSpec, parse_step
+from simulators.scenario import CommandStep, PlugStep, Scenario, Step, parse_step
 from simulators.scenario import read_scenario as read_scenario_file
 from simulators.sites import SimSite, read_site
 from simulators.tcp_server import TcpServer
@@ -55,12 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         plan = make_plan(arguments)
         return asyncio.run(_run(plan, wait_start=arguments.wait_start))
-    except CorrectFiles as err:
-        print(err, file=sys.stderr)  # noqa: T201 - a command's own output
-        return 2
     except PilegateError as err:
-        print(f"pilegate sim: {err}", file=sys.stderr)  # noqa: T201 - a command's own output
-        return 1
+        told = str(err) if isinstance(err, CorrectFiles) else f"pilegate sim: {err}"
+        print(told, file=sys.stderr)  # noqa: T201 - a command's own output
+        return 2 if isinstance(err, (CorrectFiles, CorrectInput)) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 def make_plan(arguments: argparse.Namespace) -> Plan:
     """Read all files. Raises CorrectFiles with everything that is wrong."""
     if arguments.scenario is None and arguments.site is None:
-        raise FixInstallation("name a scenario or a site: --scenario FILE or --site FILE")
+        raise CorrectInput("name a scenario or a site: --scenario FILE or --site FILE")
     scenario: Scenario | None = None
     site_path: Path | None = arguments.site
     loads: dict[str, LoadFactory] = {}
@@ -95,10 +94,14 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         loads = {name: load_factory(spec, folder) for name, spec in scenario.loads.items()}
     assert site_path is not None
     site = read_site(site_path)
-    steps: tuple[Step, ...] = () if scenario is None else scenario.steps
+    steps: tuple[Step, ...] = ()
+    if scenario is not None:
+        devices = {place.id for place in site.devices}
+        scenario.check_names({place.id for place in site.outlets}, devices)
+        steps = scenario.steps
     if arguments.trace is not None:
         loads["trace"] = _trace_factory(arguments.trace, arguments.speed)
-        outlet = arguments.outlet or (site.outlets[0].id if site.outlets else "")
+        outlet = _outlet(arguments.outlet, site)
         steps = (*steps, PlugStep(plug=outlet, load="trace"))
     if scenario is None:
         return Plan(site, loads=loads, steps=steps)
@@ -106,9 +109,18 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     return Plan(site, mains, scenario.seed, loads, steps, scenario.over_a)
 
 
+def _outlet(name: str | None, site: SimSite) -> str:
+    outlets = [place.id for place in site.outlets]
+    if name is None and outlets:
+        return outlets[0]
+    if name not in outlets:
+        raise CorrectInput(f"--outlet: {site.file} has no outlet {name or 'at all'}")
+    return name
+
+
 def _trace_factory(path: Path, speed: float) -> LoadFactory:
     if not 0 < speed <= 100_000:
-        raise FixInstallation("--speed is above 0 and at most 100000")
+        raise CorrectInput("--speed is above 0 and at most 100000")
     return load_factory(TraceSpec(kind="trace", file=str(path.resolve()), speed=speed), path.parent)
 
 
@@ -175,7 +187,6 @@ class Simulation:
             report=recorder.tell,
             now_s=self.clock.now_s(),
         )
-        self._check_steps()
         if plan.over_a is not None:
             self.world.report_over(self.world.outlets, plan.over_a)
         self.player = Player(self.world, self.clock, recorder.tell)
@@ -185,15 +196,6 @@ class Simulation:
         self._lines = [
             RtuLine(self.world, place, self.clock, recorder.tell) for place in plan.site.lines
         ]
-
-    def _check_steps(self) -> None:
-        for step in self._plan.steps:
-            try:
-                if not isinstance(step, CommandStep):
-                    self.world.check(step)
-            except ValueError as err:
-                where = f"step at {step.at_s:g} s" if step.id is None else f"step {step.id}"
-                raise FixInstallation(f"{where}: {err} in {self._plan.site.file}") from err
 
     async def start(self) -> None:
         """Listen everywhere, then tell so. Raises FixInstallation when something is taken."""
@@ -244,6 +246,14 @@ class Simulation:
             await server.close()
 
 
+def _read_input() -> bytes:
+    """Read what is there; empty at the end, and where there is no standard input."""
+    try:
+        return os.read(0, 4_096)
+    except OSError:
+        return b""
+
+
 class Console:
     """Standard input: steps to play at once, ``{"start": true}``, ``{"stats": true}``."""
 
@@ -254,20 +264,32 @@ class Console:
         self._stop = stop
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read in a thread: standard input may be a terminal, a pipe or a file."""
+        """Read in a thread: standard input may be a terminal, a pipe or a file.
+
+        The descriptor itself is read: a thread that waits in ``sys.stdin`` holds a lock that
+        the interpreter wants when it ends.
+        """
+
+        def call(action: Callable[..., None], *arguments: bytes) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(action, *arguments)
 
         def read() -> None:
-            stream = sys.stdin.buffer
-            while line := stream.readline(MAX_LINE_BYTES):
-                if loop.is_closed():
-                    return
-                loop.call_soon_threadsafe(self._take, line)
-            if self._ends_with_input and not loop.is_closed():
-                loop.call_soon_threadsafe(self._stop.set)
+            rest = b""
+            while data := _read_input():
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    call(self._take, line)
+                rest = rest[:MAX_LINE_BYTES]
+            call(self._take, rest)
+            if self._ends_with_input:
+                call(self._stop.set)
 
         threading.Thread(target=read, name="console", daemon=True).start()
 
     def _take(self, line: bytes) -> None:
+        if len(line) >= MAX_LINE_BYTES:
+            line = b"a line that is too long"
         if not line.strip():
             return
         try:

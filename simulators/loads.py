@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from simulators import scenario as spec
+from simulators import load_specs as spec
 from simulators.appliances import Appliance, ApplianceSettings
 from simulators.chargers import (
     CcCvCharger,

@@ -12,8 +12,7 @@ AMBIENT_C = 25.0
 class SimOutlet:
     """Advances lazily: whoever looks at it first brings it up to the present.
 
-    Times are seconds of the owner's clock and never go back. Faults are plain attributes of
-    the relay, ``frozen`` and ``heat``.
+    Times are seconds of the owner's clock and never go back.
     """
 
     def __init__(
@@ -61,6 +60,17 @@ class SimOutlet:
         """Command the relay."""
         self.advance(now_s)
         self.relay.command(on, now_s)
+
+    def weld(self, welded: bool, now_s: float) -> None:
+        """Weld the contact (as soon as it is closed), or break it open again."""
+        self.advance(now_s)
+        self.relay.welded = welded
+        self._refresh()
+
+    def stick_open(self, stuck: bool, now_s: float) -> None:
+        """Make the relay ignore commands, or obey the next one."""
+        self.advance(now_s)
+        self.relay.stuck_open = stuck
 
     def freeze(self, frozen: bool, now_s: float) -> None:
         """Freeze the meter at what it shows, or let it go on."""

@@ -2,122 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from gateway.core.errors import CorrectFiles, Problem
 from gateway.core.facts import FactKind
 from gateway.core.ids import NAME_PATTERN
 from gateway.core.reasons import Reason
 from simulators.faults import LinkFault
+from simulators.load_specs import FileModel, LoadSpec, MainsSpec, PowerFactor, Seconds, Share
 from simulators.yaml_lines import Document, Path, read_yaml
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-Watts = Annotated[float, Field(ge=0, le=30_000, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-PowerFactor = Annotated[float, Field(gt=0, le=1)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MainsSpec(_Model):
-    """The supply: volts, ohms from the mains to a pile, volts of noise (rms), hertz."""
-
-    voltage_v: float = Field(230.0, ge=0, le=500)
-    source_ohm: float = Field(0.4, ge=0, le=10)
-    noise_v: float = Field(0.3, ge=0, le=20)
-    frequency_hz: float = Field(50.0, ge=40, le=70)
-
-
-class CcCvSpec(_Model):
-    """A lithium charger: ramp, plateau, taper, done."""
-
-    kind: Literal["cc_cv"]
-    plateau_w: float = Field(180.0, gt=0, le=5_000)
-    capacity_wh: float = Field(500.0, gt=0, le=10_000)
-    start_soc: float = Field(0.2, ge=0, le=1)
-    power_factor: PowerFactor = 0.6
-    ramp_s: Seconds = 2.0
-    done_w: Watts = 5.0
-    standby_w: Watts = 0.5
-
-
-class LeadAcidSpec(_Model):
-    """A three-stage charger: bulk, absorption, float."""
-
-    kind: Literal["lead_acid"]
-    bulk_a: float = Field(1.8, gt=0, le=50)
-    absorption_a: float = Field(0.3, gt=0, le=50)
-    float_a: float = Field(0.05, ge=0, le=50)
-    pack_v: float = Field(44.0, gt=0, le=150)
-    capacity_wh: float = Field(432.0, gt=0, le=10_000)
-    start_soc: float = Field(0.3, ge=0, le=1)
-    bulk_until_soc: float = Field(0.9, gt=0, le=1)
-    power_factor: PowerFactor = 0.55
-    ramp_s: Seconds = 1.0
-
-
-class DualPackSpec(_Model):
-    """One charger with two packs: a dip at the change-over, a re-top after the end."""
-
-    kind: Literal["dual_pack"]
-    plateau_w: float = Field(180.0, gt=0, le=5_000)
-    capacity_wh: float = Field(500.0, gt=0, le=10_000)
-    start_soc: float = Field(0.2, ge=0, le=1)
-    power_factor: PowerFactor = 0.6
-    ramp_s: Seconds = 2.0
-    done_w: Watts = 5.0
-    standby_w: Watts = 0.5
-    dip_w: float = Field(0.0, ge=0, le=90)
-    dip_s: float = Field(20.0, ge=0, le=30)
-    change_soc: float = Field(0.9, gt=0, le=1)
-    retop_after_s: Seconds = 60.0
-    retop_w: Watts = 64.0
-    retop_s: Seconds = 10.0
-
-
-class StandbySpec(_Model):
-    """A charger that does nothing."""
-
-    kind: Literal["standby"]
-    power_w: Watts = 0.5
-    power_factor: PowerFactor = 0.4
-
-
-class ApplianceSpec(_Model):
-    """A wrong appliance: kettle, vacuum cleaner, motor."""
-
-    kind: Literal["appliance"]
-    power_w: float = Field(gt=0, le=30_000)
-    power_factor: PowerFactor = 1.0
-    ripple: Share = 0.0
-    inrush: float = Field(1.0, ge=1, le=20)
-    inrush_s: float = Field(0.3, gt=0, le=60)
-    resistive: bool | None = None
-    runs_s: Seconds | None = None
-
-
-class TraceSpec(_Model):
-    """A recorded trace, from a file beside the scenario, played ``speed`` times as fast."""
-
-    kind: Literal["trace"]
-    file: str
-    speed: float = Field(1.0, gt=0, le=100_000)
-    power_factor: PowerFactor = 0.6
-
-
-LoadSpec = Annotated[
-    CcCvSpec | LeadAcidSpec | DualPackSpec | StandbySpec | ApplianceSpec | TraceSpec,
-    Field(discriminator="kind"),
-]
-
-
-class _Step(_Model):
+class _Step(FileModel):
     at_s: Seconds = 0.0
     id: Name | None = None
 
@@ -208,7 +116,7 @@ class HealStep(_Step):
     heal: str
 
 
-class MainsChange(_Model):
+class MainsChange(FileModel):
     """Another voltage, at once or over ``ramp_s``."""
 
     voltage_v: float = Field(ge=0, le=500)
@@ -243,7 +151,7 @@ VERBS: dict[str, type[_Step]] = {
 }
 
 
-class Expectation(_Model):
+class Expectation(FileModel):
     """A fact that must come at most ``within_s`` after its cause."""
 
     fact: FactKind
@@ -266,7 +174,7 @@ class Expectation(_Model):
 DEFAULT_WATCH = (FactKind.OUTLET_CUT, FactKind.LEASE_ENDED, FactKind.OUTLET_ALARM)
 
 
-class Scenario(_Model):
+class Scenario(FileModel):
     """One file, checked."""
 
     scenario: Name
@@ -277,10 +185,48 @@ class Scenario(_Model):
     mains: MainsSpec = MainsSpec()
     over_a: float | None = Field(None, gt=0, le=1_000)
     """Report the first answer above this current, for every outlet."""
-    loads: dict[Name, LoadSpec] = {}
+    loads: dict[Name, LoadSpec] = Field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     expect: tuple[Expectation, ...] = ()
     watch: tuple[FactKind, ...] = DEFAULT_WATCH
+
+    _document: Document | None = PrivateAttr(default=None)
+
+    def check_names(self, outlets: Container[str], devices: Container[str]) -> None:
+        """Raise CorrectFiles if a step or an expectation names what the site does not have."""
+        assert self._document is not None
+        wrong = [
+            self._document.problem(("steps", index, key), message)
+            for index, step in enumerate(self.steps)
+            for key, message in wrong_names(step, outlets, devices)
+        ]
+        wrong += [
+            self._document.problem(("expect", index, "outlet"), _no_outlet(expectation.outlet))
+            for index, expectation in enumerate(self.expect)
+            if expectation.outlet is not None and expectation.outlet not in outlets
+        ]
+        if wrong:
+            raise CorrectFiles(wrong)
+
+
+def wrong_names(
+    step: Step, outlets: Container[str], devices: Container[str]
+) -> list[tuple[str, str]]:
+    """Find what a step names and a site does not have: ``(key, message)`` of each."""
+    wrong = [
+        (key, _no_outlet(name))
+        for key in ("plug", "unplug", "load_step", "report_over", "outlet")
+        if (name := getattr(step, key, None)) is not None and name not in outlets
+    ]
+    if isinstance(step, FaultStep) and step.device is not None and step.device not in devices:
+        wrong.append(("device", f"no device is called {step.device!r}"))
+    if isinstance(step, HealStep) and step.heal not in outlets and step.heal not in devices:
+        wrong.append(("heal", f"no outlet or device is called {step.heal!r}"))
+    return wrong
+
+
+def _no_outlet(name: str | None) -> str:
+    return f"no outlet is called {name!r}"
 
 
 def read_scenario(path: FilePath) -> Scenario:
@@ -348,6 +294,7 @@ class _Checker:
                 self._wrong(self._path(error["loc"]), _told(error))
             return None
         scenario = scenario.model_copy(update={"steps": tuple(step for _, step in steps)})
+        scenario._document = self._document  # noqa: SLF001 - made here
         self._check_references(scenario, steps)
         return scenario
 

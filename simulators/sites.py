@@ -12,7 +12,12 @@ from gateway.core.errors import CorrectFiles, Problem
 from simulators.profiles import SimProfile, read_profile
 from simulators.yaml_lines import Document, Path, read_yaml
 
-BUILT_IN_PROFILES = FilePath(__file__).resolve().parent.parent / "config" / "profiles"
+_ROOT = FilePath(__file__).resolve().parent.parent
+_PACKAGED = _ROOT / "gateway" / "config" / "data" / "profiles"
+_CHECKOUT = _ROOT / "config" / "profiles"
+
+BUILT_IN_PROFILES = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+"""Folder of the profiles that come with the program: packaged, or in a source checkout."""
 
 
 @dataclass(frozen=True, slots=True)

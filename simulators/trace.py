@@ -17,7 +17,7 @@ MAX_ROWS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Times in seconds from the first row, strictly climbing, and power in watts."""
+    """Times in seconds from the first row, never falling, and power in watts."""
 
     seconds: tuple[float, ...]
     power_w: tuple[float, ...]
@@ -76,8 +76,8 @@ def _take_row(
         return
     if not (math.isfinite(second) and math.isfinite(power_w) and power_w >= 0):
         wrong(line, "power_w", "write finite numbers, and no power below 0")
-    elif seconds and second <= seconds[-1]:
-        wrong(line, "seconds", f"comes after {seconds[-1]:g}: seconds must climb")
+    elif seconds and second < seconds[-1]:
+        wrong(line, "seconds", f"comes after {seconds[-1]:g}: seconds never fall")
     else:
         seconds.append(second)
         powers.append(power_w)

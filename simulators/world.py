@@ -28,6 +28,7 @@ from simulators.scenario import (
     Step,
     UnplugStep,
     WatchStep,
+    wrong_names,
 )
 from simulators.sites import DevicePlace, SimSite
 
@@ -148,23 +149,11 @@ class World:
 
     def check(self, step: Step) -> None:
         """Raise ValueError if a step names something that this site does not have."""
-        if isinstance(step, PlugStep):
-            self._known_outlet(step.plug)
-            if step.load not in self._loads:
-                raise ValueError(f"no load is called {step.load!r}")
-        elif isinstance(step, UnplugStep):
-            self._known_outlet(step.unplug)
-        elif isinstance(step, LoadStep):
-            self._known_outlet(step.load_step)
-        elif isinstance(step, WatchStep):
-            self._known_outlet(step.report_over)
-        elif isinstance(step, FaultStep):
-            if step.outlet is not None:
-                self._known_outlet(step.outlet)
-            if step.device is not None and step.device not in self.devices:
-                raise ValueError(f"no device is called {step.device!r}")
-        elif isinstance(step, HealStep) and step.heal not in {**self.outlets, **self.devices}:
-            raise ValueError(f"no outlet or device is called {step.heal!r}")
+        wrong = wrong_names(step, self.outlets, self.devices)
+        if wrong:
+            raise ValueError(wrong[0][1])
+        if isinstance(step, PlugStep) and step.load not in self._loads:
+            raise ValueError(f"no load is called {step.load!r}")
 
     def apply(self, step: Step, now_s: float) -> Undo | None:
         """Do what a (checked) step says; the answer ends it, where it has ``for_s``."""
@@ -206,11 +195,10 @@ class World:
         return self._locked(partial(self._set_fault, outlet, step, False))
 
     def _set_fault(self, outlet: SimOutlet, step: FaultStep, broken: bool, now_s: float) -> None:
-        outlet.advance(now_s)
         if step.fault == "welded":
-            outlet.relay.welded = broken
+            outlet.weld(broken, now_s)
         elif step.fault == "stuck_open":
-            outlet.relay.stuck_open = broken
+            outlet.stick_open(broken, now_s)
         elif step.fault == "frozen_meter":
             outlet.freeze(broken, now_s)
         else:
@@ -219,8 +207,8 @@ class World:
     def _heal(self, name: str, now_s: float) -> None:
         if name in self.outlets:
             outlet = self.outlets[name]
-            outlet.advance(now_s)
-            outlet.relay.welded = outlet.relay.stuck_open = False
+            outlet.weld(False, now_s)
+            outlet.stick_open(False, now_s)
             outlet.freeze(False, now_s)
             outlet.heat(None)
         if name in self._faults:
@@ -232,7 +220,3 @@ class World:
                 undo(now_s)
 
         return ended
-
-    def _known_outlet(self, name: str) -> None:
-        if name not in self.outlets:
-            raise ValueError(f"no outlet is called {name!r}")

@@ -51,7 +51,7 @@ _LONGEST_SHOWN = 40
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Suggest the known word that comes nearest, or list what there is."""
-    words = sorted(known)
+    words = sorted(name for name in known if name.isprintable())
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
@@ -95,7 +95,9 @@ def read_as(
     except ValidationError as err:
         for details in err.errors(include_url=False):
             loc = _without_tags(details["loc"], data)
-            problems.append(source.problem((*path, *loc), message_of(details, expected, loc)))
+            if details["type"] == "union_tag_invalid":
+                loc = (*loc, details["ctx"]["discriminator"].strip(QUOTE))
+            problems.append(source.problem((*path, *loc), message_of(details, expected)))
         return None
 
 
@@ -120,9 +122,10 @@ def _item(data: Any, part: int | str) -> Any:
     return _NOTHING
 
 
-def message_of(details: ErrorDetails, expected: Any, loc: KeyPath) -> str:
-    """Say in plain words what pydantic found at ``loc`` of a value of type ``expected``."""
-    kind, value, context = details["type"], details["input"], details.get("ctx", {})
+def message_of(details: ErrorDetails, expected: Any) -> str:
+    """Say in plain words what pydantic found in a value of type ``expected``."""
+    loc, kind = details["loc"], details["type"]
+    value, context = details["input"], details.get("ctx", {})
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key; {nearest(str(loc[-1]), keys_at(expected, loc[:-1]))}"
     if kind in ("missing", "missing_keyword_only_argument"):
@@ -150,7 +153,7 @@ def _expected(kind: str, context: dict[str, Any]) -> str:
 
 
 def keys_at(expected: Any, loc: KeyPath) -> set[str]:
-    """Keys that may stand at ``loc`` inside a value of type ``expected``."""
+    """Keys that may stand at ``loc``, a location of pydantic's, in a value of type ``expected``."""
     types_here = _members(expected)
     for part in loc:
         types_here = [inner for outer in types_here for inner in _inside(outer, part)]
@@ -160,8 +163,10 @@ def keys_at(expected: Any, loc: KeyPath) -> set[str]:
 def _inside(outer: Any, part: str | int) -> list[Any]:
     """Give the types that may stand at key or index ``part`` of a value of type ``outer``."""
     fields = _fields(outer)
-    if fields:
-        return _members(fields[str(part)]) if part in fields else []
+    if part in fields:
+        return _members(fields[str(part)])
+    if fields:  # pydantic names the member of a union by its tag
+        return [outer] if (part,) in map(get_args, fields.values()) else []
     arguments = get_args(outer)
     if get_origin(outer) is dict:
         arguments = arguments[1:]

@@ -102,7 +102,7 @@ def _wrong_field(rule: str, field: str, value: Any) -> Iterable[tuple[str, str]]
         for details in err.errors(include_url=False):
             # What is missing here may stand in another layer.
             if not details["type"].startswith("missing"):
-                yield field, message_of(details, Limits, details["loc"])
+                yield field, message_of(details, Limits)
 
 
 def merge(layers: Sequence[Layer], problems: list[Problem]) -> Merged:
@@ -142,9 +142,7 @@ def _build(
         for details in err.errors(include_url=False):
             rule, *rest = (str(part) for part in details["loc"])
             last = next(layer for layer in reversed(layers) if rule in layer.rules)
-            problems.append(
-                last.problem(rule, ".".join(rest), message_of(details, Limits, details["loc"]))
-            )
+            problems.append(last.problem(rule, ".".join(rest), message_of(details, Limits)))
             wrong.add(rule)
         rules.update((rule, _DEFAULTS[rule]) for rule in wrong)
         return _ADAPTER.validate_json(json.dumps(rules), strict=True)

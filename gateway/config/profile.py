@@ -150,6 +150,7 @@ class CoilRelay(FileModel):
     """A relay that is a coil: FC05 with 0xFF00 or 0x0000."""
 
     style: Literal["coil"]
+    """A coil, written with FC05 or FC0F."""
     address: Address
     """Coil of channel 1."""
     stride: Stride = 1
@@ -171,6 +172,7 @@ class RegisterRelay(FileModel):
     """A relay that is a holding register with one value for on and one for off."""
 
     style: Literal["register"]
+    """A register with one value for on and one for off."""
     space: Literal[Space.HOLDING] = Space.HOLDING
     """Always holding."""
     address: Address
@@ -193,6 +195,7 @@ class CommandRelay(FileModel):
     """A relay switched by command codes that are not its state: raw FC05 or FC06."""
 
     style: Literal["command"]
+    """Command codes that are not the relay's state."""
     function: Literal["coil", "register"]
     """coil: FC05 with the code as its value; register: FC06."""
     address: Address

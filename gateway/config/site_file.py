@@ -193,9 +193,7 @@ class ModuleItem(FileModel):
 
     device: Name
     """Id of the device."""
-    channels: ChannelNumber | Annotated[str, Field(max_length=200)] = Field(
-        examples=["1-10", "1-4,7"]
-    )
+    channels: int | str = Field(examples=["1-10", "1-4,7"])
     """Channels, from 1."""
     outlets: str = Field(default="{pile}-{channel}", max_length=100, examples=["n1-{channel}"])
     """Ids of the outlets; {channel} and {pile} are filled in."""

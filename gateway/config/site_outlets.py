@@ -66,7 +66,7 @@ def _channel(device: str, channel: int) -> Channel:
 def _channels(written: int | str) -> list[int]:
     """Read ``5``, ``1-10`` or ``1-4,7``; an empty list means that it makes no sense."""
     if isinstance(written, int):
-        return [written]
+        return [written] if 1 <= written <= MAX_CHANNELS else []
     channels: list[int] = []
     for part in written.replace(" ", "").split(","):
         match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", part)
@@ -128,7 +128,9 @@ class _Reader:
         for outlet_path, data in self._found.entries(entry.get("outlets", []), (*path, "outlets")):
             item: OutletItem | None = self._found.read(OutletItem, data, outlet_path)
             if item is not None:
-                self._outlet(item, outlet_path, place, made, module="module" in entry)
+                # After an error in the pile or its module, ids that are not found say nothing.
+                sure = head is not None and (bool(made) or "module" not in entry)
+                self._outlet(item, outlet_path, place, made, sure=sure)
         outlets = tuple(draft.id for draft in self.layout.outlets[before:])
         name = head.name if head and head.name else pile_id
         self.layout.piles.append(Pile(id=pile_id, name=name, station=station, outlets=outlets))
@@ -192,7 +194,7 @@ class _Reader:
         place: Place,
         made: dict[str, OutletDraft],
         *,
-        module: bool,
+        sure: bool,
     ) -> None:
         own = None
         if item.limits is not None:
@@ -201,7 +203,7 @@ class _Reader:
                 item.limits, self._found.source, limits_path, origin, self._found.problems
             )
         if item.device is None and item.meter is None and item.relay is None:
-            self._refine(item, path, made, own, module=module)
+            self._refine(item, path, made, own, sure=sure)
             return
         draft = self._draft(item, path, place)
         if draft is None:
@@ -220,11 +222,11 @@ class _Reader:
         made: dict[str, OutletDraft],
         own: Layer | None,
         *,
-        module: bool,
+        sure: bool,
     ) -> None:
         draft = made.get(item.id)
         if draft is None:
-            if made or not module:  # with a module that is wrong nothing can be said
+            if sure:
                 message = "relay is missing: write a device, or a relay with its meter"
                 hint = f", or the id of an outlet of the module ({nearest(item.id, made)})"
                 self._found.wrong(path, message + (hint if made else ""))

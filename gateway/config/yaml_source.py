@@ -25,6 +25,8 @@ MAX_DEPTH = 40
 MAX_NODES = 400_000
 """All values of a file, with each alias counted as often as it is used."""
 MAX_DIGITS = 18
+LONGEST_KEY = 80
+"""A longer key is cut in messages."""
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands: keys of mappings, indexes of lists from 0."""
@@ -75,7 +77,9 @@ def key_text(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            shown = part if part.isprintable() else repr(part)
+            shown = shown if len(shown) <= LONGEST_KEY else f"{shown[:LONGEST_KEY]}…"
+            text += f".{shown}" if text else shown
     return text
 
 

@@ -21,7 +21,7 @@ _NAME = re.compile(NAME_PATTERN)
 
 def is_name(text: str) -> bool:
     """Say whether ``text`` can be an id of a site, station, pile, outlet, bus or device."""
-    return _NAME.match(text) is not None
+    return _NAME.fullmatch(text) is not None
 
 
 def uuid7(utc_ms: int) -> UUID:

@@ -17,18 +17,25 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import PilegateError
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.reasons import Reason
+from gateway.guard.commands import Commands
+from gateway.guard.control import ControlServer
 from gateway.guard.fleet import Fleet
 from gateway.guard.interrupted import first_entry, latches_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_chores import Keep
 from gateway.guard.journal_entry import Entry, JournalFull, NotWritten
+from gateway.guard.metrics import Metrics
+from gateway.guard.minutes import Minutes
 from gateway.guard.model import BusState, DeviceState, Sample
 from gateway.guard.outlet import Outlet
 from gateway.guard.recorder import FactRecorder
-from gateway.guard.service import Commands, Views
+from gateway.guard.service import Service
 from gateway.guard.state import Note, Phase
+from gateway.guard.state_lock import StateLock
+from gateway.guard.views import Views
 from gateway.link.journal import JournalReader, journal_path
-from gateway.link.records import RequestRecord
+from gateway.link.records import MinuteRecord, RequestRecord
+from gateway.runtime import loop_lag, sd_notify
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +98,12 @@ class Guard:
         )
         self.views = Views(site, self.fleet, self.clock)
         self.drivers = self._drivers()
+        self.metrics = Metrics(self.fleet, self.journal, self.drivers, self.clock)
+        self._minutes = Minutes()
         self._stop = asyncio.Event()
+        self.control = ControlServer(
+            state_dir, site.guard.socket_group, self._service(), self.journal
+        )
 
     async def run(self) -> None:
         """Run until told to stop (SIGTERM, SIGINT or ``stop``)."""
@@ -103,10 +115,18 @@ class Guard:
                 group.create_task(_for_ever(driver.run(), f"bus {driver.id}"), name=driver.id)
                 for driver in self.drivers
             ]
-            tasks.append(group.create_task(self._tick(), name="tick"))
+            for name, work in (
+                ("tick", self._tick()),
+                ("loop lag", loop_lag.measure(self.metrics.lag)),
+                ("watchdog", sd_notify.watchdog()),
+                ("control", self.control.run()),
+            ):
+                tasks.append(group.create_task(_for_ever(work, name), name=name))
             await self._first_round()
             log.info("guard is ready: %d outlets", len(self.fleet.outlets))
+            sd_notify.notify("READY=1", f"STATUS=keeps {len(self.fleet.outlets)} outlets safe")
             await self._stop.wait()
+            sd_notify.notify("STOPPING=1")
             await self._switch_off()
             for task in tasks:
                 task.cancel()
@@ -133,10 +153,34 @@ class Guard:
             return reader.request(request_id)
 
     def _on_sample(self, outlet: Outlet, sample: Sample) -> None:
-        """Count the sample."""
+        """Count the sample, and gather minutes of outlets in use."""
+        self.metrics.sample()
+        if outlet.state.lease is not None:
+            total_uj = outlet.state.energy.total_uj
+            self._keep(self._minutes.add(outlet.id, sample, total_uj))
+        else:
+            self._keep(self._minutes.close(outlet.id))
+
+    def _keep(self, minute: MinuteRecord | None) -> None:
+        if minute is None:
+            return
+        try:
+            self.journal.put(Entry((), (minute,)))
+        except JournalFull:
+            # Aggregates are the first to go when the disk can't follow.
+            log.debug("a minute of %s was not kept", minute.outlet)
 
     def _on_note(self, note: Note) -> None:
-        """Count what happened."""
+        self.metrics.note(note)
+
+    def _service(self) -> Service:
+        return Service(
+            self.commands,
+            self.views,
+            self.drivers,
+            hello=lambda: (self.version, self.site.id, self.boot_id, self.journal.last_seq),
+            metrics=lambda: asyncio.to_thread(self.metrics.text),
+        )
 
     def _write_fact(self, draft: FactDraft) -> None:
         try:
@@ -230,7 +274,8 @@ async def _for_ever(work: object, name: str) -> None:
 
 async def run_guard(site: Site, state_dir: Path) -> None:
     """Run the guard of a site until SIGTERM or SIGINT. Raises FixInstallation."""
-    await Guard(site, state_dir).run()
+    with StateLock(state_dir):
+        await Guard(site, state_dir).run()
 
 
 def program_version() -> str:

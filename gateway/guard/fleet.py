@@ -36,6 +36,8 @@ class Fleet:
         self._count_sample = on_sample
         self.switches: dict[OutletId, Switch] = {}
         self.device_states: dict[DeviceId, tuple[DeviceState, str]] = {}
+        self.heard_ms: dict[DeviceId, int] = {}
+        """When each device last said anything about an outlet."""
         self.bus_states: dict[BusId, tuple[BusState, str]] = {}
         self.locks = set(locks)
         self.outlets: dict[OutletId, Outlet] = {}
@@ -63,6 +65,9 @@ class Fleet:
     def on_sample(self, outlet: OutletId, sample: Sample) -> None:
         owner = self.outlets[outlet]
         owner.feed(sample)
+        settings = owner.settings
+        told = settings.relay if sample.relay_on is not None else settings.meter or settings.relay
+        self.heard_ms[told.device] = sample.at_ms
         self._count_sample(owner, sample)
 
     def on_write(self, outlet: OutletId, wanted_on: bool, result: WriteResult) -> None:

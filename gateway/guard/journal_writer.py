@@ -82,6 +82,7 @@ class Writer(threading.Thread):
         self._queue = queue
         self._keep = keep
         self._deliver = deliver
+        self._identity = _identity(path)
         self._seq = last_seq(db)
         self._committed_s = 0.0
         self._chores_s = time.monotonic()
@@ -104,8 +105,15 @@ class Writer(threading.Thread):
                 elif not self._queue.closed and time.monotonic() >= self._chores_s:
                     self._chores()
         finally:
-            if self._db is not None:
-                self._db.close()
+            self._close()
+
+    def _close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            try:
+                db.close()
+            except sqlite3.Error as err:
+                log.debug("journal: closing: %s", err)
 
     def _over(self) -> bool:
         return self._queue.given_up() or (self._queue.closed and self._queue.empty)
@@ -162,7 +170,10 @@ class Writer(threading.Thread):
 
     def _open(self) -> sqlite3.Connection:
         if self._db is not None:
-            return self._db
+            if self._identity == _identity(self._path):
+                return self._db
+            # Renamed or deleted: what is written through the old handle is found by nobody.
+            self._close()
         if not self._path.exists():
             raise FixInstallation(
                 f"{self._path}: was taken away from under the guard: put it back, or restart "
@@ -177,13 +188,13 @@ class Writer(threading.Thread):
                 "put the right one back, or restart the guard to go on with this one"
             )
         self._db = db
+        self._identity = _identity(self._path)
         return db
 
     def _trouble(self, err: Exception) -> None:
         primary = getattr(err, "sqlite_errorcode", 0) & 0xFF
-        if primary in _STALE and self._db is not None:
-            self._db.close()
-            self._db = None
+        if primary in _STALE:
+            self._close()
         failed = primary in _DAMAGED or isinstance(err, FixInstallation)
         detail = _advice(err, self._path)
         self.retries += 1
@@ -213,6 +224,15 @@ class Writer(threading.Thread):
         wal = self._path.with_name(self._path.name + "-wal")
         if wal.exists() and wal.stat().st_size > WAL_LIMIT_BYTES:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell one file from another of the same name; None: there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _advice(err: Exception, path: Path) -> str:

@@ -1,40 +1,17 @@
-"""What the guard does when it is asked, by the socket or by a signal."""
+"""The guard as the control socket sees it."""
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from enum import Enum
+import os
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from gateway.config import Outlet as OutletSettings
-from gateway.config import Site
-from gateway.core.clock import Clock, Now
-from gateway.core.errors import CorrectInput, NotKnown, Refused, TryLater
-from gateway.core.facts import FactDraft, FactKind
-from gateway.core.ids import uuid7
-from gateway.core.reasons import Reason
-from gateway.guard.fleet import Fleet
-from gateway.guard.journal import Journal
-from gateway.guard.journal_entry import DropLock, Entry, JournalFull, NotWritten, Ticket
-from gateway.guard.model import Lease
-from gateway.guard.outlet import Outlet
-from gateway.guard.recorder import FactRecorder
-from gateway.guard.state import (
-    Event,
-    Lock,
-    Refusal,
-    Renew,
-    RequestOff,
-    RequestOn,
-    RequestReset,
-    Unlock,
-)
-from gateway.link.messages import MOST_VIEWS, Outcome, OutletView, Target
-from gateway.link.records import LockRecord, RequestRecord
+from gateway.guard.commands import Commands
+from gateway.guard.views import BusFigures, Views
+from gateway.link.messages import OutletView
 from gateway.link.requests import (
+    BusesAnswer,
+    HelloAnswer,
     LimitsRequest,
     OnAnswer,
     OnRequest,
@@ -46,314 +23,59 @@ from gateway.link.requests import (
     Verdict,
 )
 
-DURABLE_TIMEOUT_S = 5.0
-"""How long an answer waits for the disk."""
-ANSWERS_KEPT = 10_000
-"""Answers to requests that are remembered, to be given again."""
 
-
-class Commands:
-    """On, off, reset, lock and unlock, of one outlet or many."""
+class Service:
+    """Hands every request to the room that answers it (``control_service.GuardService``)."""
 
     def __init__(
         self,
+        commands: Commands,
+        views: Views,
+        drivers: Sequence[BusFigures],
         *,
-        site: Site,
-        fleet: Fleet,
-        recorder: FactRecorder,
-        journal: Journal,
-        clock: Clock,
-        find_answer: Callable[[str], RequestRecord | None],
+        hello: Callable[[], tuple[str, str, str, int]],
+        metrics: Callable[[], Awaitable[str]],
     ) -> None:
-        """``find_answer`` looks a request up in the journal; it may block on the disk."""
-        self._site = site
-        self._fleet = fleet
-        self._recorder = recorder
-        self._journal = journal
-        self._clock = clock
-        self._find_answer = find_answer
-        self._answers: OrderedDict[str, OnAnswer] = OrderedDict()
-        self.stopping = False
+        """``hello`` gives version, site, boot id and the number of the last fact."""
+        self._commands = commands
+        self._views = views
+        self._drivers = drivers
+        self._hello = hello
+        self._metrics = metrics
 
-    async def on(self, request: OnRequest) -> OnAnswer:
-        """Grant a lease; answered when it is written down and the ON is on its way.
+    def hello(self) -> HelloAnswer:
+        version, site, boot_id, seq = self._hello()
+        return HelloAnswer(version=version, site=site, boot_id=boot_id, pid=os.getpid(), seq=seq)
 
-        Raises NotKnown, Refused, or TryLater when the journal can't be written.
-        """
-        outlet = self._outlet(request.outlet)
-        if request.request_id is not None:
-            known = await self._known(request.request_id)
-            if known is not None:
-                await self._started(known)
-                return known
-        self._check_accepting(outlet)
-        now = self._clock.now()
-        lease = _lease(request, now)
-        refusal = outlet.feed(RequestOn(lease=lease), now)
-        if refusal is not None:
-            self._note_refusal(outlet, request, lease.request_id, refusal)
-            raise Refused(f"{outlet.id}: {refusal.message}", code=refusal.code)
-        answer = OnAnswer(
-            lease_id=lease.id,
-            until_utc_ms=now.utc_ms + lease.until_ms - now.mono_ms,
-            request_id=lease.request_id,
-            duplicate=False,
-        )
-        self._remember(dataclasses.replace(answer, duplicate=True))
-        await self._started(answer)
-        return answer
+    def on(self, request: OnRequest) -> Awaitable[OnAnswer]:
+        return self._commands.on(request)
 
-    async def renew(self, request: RenewRequest) -> RenewAnswer:
-        """Let a running lease last ``for_s`` from now. Raises Refused."""
-        now = self._clock.now()
-        until_ms = now.mono_ms + round(request.for_s * 1000)
-        for outlet in self._fleet.outlets.values():
-            lease = outlet.state.lease
-            if lease is not None and lease.id == request.lease_id:
-                outlet.feed(Renew(lease_id=lease.id, until_ms=until_ms, actor=request.actor), now)
-                return RenewAnswer(now.utc_ms + until_ms - now.mono_ms)
-        raise Refused(f"lease {request.lease_id} is not running: ask for a new one", code="not_on")
+    def renew(self, request: RenewRequest) -> RenewAnswer:
+        return self._commands.renew(request)
 
-    def off(self, request: TargetRequest) -> tuple[Verdict, ...]:
-        """Switch off at once; never waits for the disk."""
-        return self._each(
-            request.target,
-            lambda: RequestOff(
-                actor=request.actor, request_id=request.request_id, why=request.reason
-            ),
-        )
+    def off(self, request: TargetRequest) -> Sequence[Verdict]:
+        return self._commands.off(request)
 
-    async def reset(self, request: TargetRequest) -> tuple[Verdict, ...]:
-        """Release latches, as far as the person may."""
-        verdicts = self._each(
-            request.target,
-            lambda: RequestReset(actor=request.actor, on_site=request.on_site, why=request.reason),
-        )
-        await self._durable(self._journal.put_urgent(Entry()), "the reset")
-        return verdicts
+    def reset(self, request: TargetRequest) -> Awaitable[Sequence[Verdict]]:
+        return self._commands.reset(request)
 
-    async def lock(self, request: TargetRequest) -> tuple[Verdict, ...]:
-        """Take a scope out of use: it is in force at once, and answered when written down."""
-        scope = request.target.scope
-        settings = self._settings_of(request.target)
-        fresh = scope not in self._fleet.locks
-        self._fleet.locks.add(scope)
-        for each in settings:
-            self._fleet.outlets[each.id].feed(Lock(scope=scope, actor=request.actor))
-        now = self._clock.now()
-        record = LockRecord(
-            scope=scope, actor=request.actor, reason=request.reason, since_utc_ms=now.utc_ms
-        )
-        facts = (self._scope_fact(FactKind.LOCKED, request, now),) if fresh else ()
-        await self._durable(self._journal.put_urgent(Entry(facts, (record,))), "the lock")
-        return _verdicts(settings, Outcome.DONE if fresh else Outcome.NOTHING_TO_DO)
+    def lock(self, request: TargetRequest) -> Awaitable[Sequence[Verdict]]:
+        return self._commands.lock(request)
 
-    async def unlock(self, request: TargetRequest) -> tuple[Verdict, ...]:
-        """Give a scope back; what is locked by another scope stays locked."""
-        scope = request.target.scope
-        settings = self._settings_of(request.target)
-        if scope not in self._fleet.locks:
-            return _verdicts(settings, Outcome.NOTHING_TO_DO)
-        self._fleet.locks.discard(scope)
-        for each in settings:
-            self._fleet.outlets[each.id].feed(Unlock(scope=scope))
-        fact = self._scope_fact(FactKind.UNLOCKED, request, self._clock.now())
-        entry = Entry((fact,), (DropLock(scope),))
-        await self._durable(self._journal.put_urgent(entry), "the unlock")
-        return _verdicts(settings, Outcome.DONE)
-
-    def stop_all(self, reason: Reason) -> int:
-        """Switch off whatever is on; return how many outlets that were."""
-        running = [o for o in self._fleet.outlets.values() if o.state.lease is not None]
-        for outlet in running:
-            outlet.feed(RequestOff(actor="guard", reason=reason))
-        return len(running)
-
-    def _check_accepting(self, outlet: Outlet) -> None:
-        if self.stopping:
-            raise Refused("the guard is stopping: ask again when it runs", code="stopping")
-        if not outlet.latch_is_written:
-            # Until a crash can't forget the latch, nothing is said that rests on it.
-            raise TryLater(f"{outlet.id} was just cut off: try again", retry_after_s=1.0)
-
-    async def _known(self, request_id: str) -> OnAnswer | None:
-        """Return the answer that was given to this request before, in this run or another."""
-        if request_id not in self._answers:
-            record = await asyncio.to_thread(self._find_answer, request_id)
-            if record is None:
-                return self._answers.get(request_id)
-            self._remember(
-                OnAnswer(
-                    lease_id=str(record.answer["lease_id"]),
-                    until_utc_ms=int(record.answer["until_utc_ms"]),
-                    request_id=request_id,
-                    duplicate=True,
-                )
-            )
-        return self._answers.get(request_id)
-
-    async def _started(self, answer: OnAnswer) -> None:
-        ticket = self._recorder.start_of(answer.lease_id)
-        if ticket is None:
-            return
-        try:
-            async with asyncio.timeout(DURABLE_TIMEOUT_S):
-                await ticket.durable()
-        except (TimeoutError, NotWritten) as err:
-            self._answers.pop(answer.request_id, None)
-            detail = self._journal.state.detail or str(err) or "the disk is too slow"
-            raise TryLater(
-                f"not switched on: the journal can't be written ({detail}): mend that, try again"
-            ) from err
-
-    def _note_refusal(
-        self, outlet: Outlet, request: OnRequest, request_id: str, refusal: Refusal
-    ) -> None:
-        now = self._clock.now()
-        draft = FactDraft(
-            kind=FactKind.REQUEST_REFUSED,
-            subject=f"outlet/{outlet.id}",
-            utc_ms=now.utc_ms,
-            quality=now.quality,
-            actor=request.actor,
-            reason=refusal.code,
-            data={
-                "outlet": outlet.id,
-                "request_id": request_id,
-                "code": refusal.code,
-                "message": refusal.message,
-            },
-        )
-        try:
-            self._journal.put(Entry((draft,)))
-        except JournalFull as err:
-            # Refused all the same; what is missing is only the record of it.
-            raise Refused(f"{outlet.id}: {refusal.message}", code=refusal.code) from err
-
-    def _each(self, target: Target, event: Callable[[], Event]) -> tuple[Verdict, ...]:
-        verdicts = []
-        for settings in self._settings_of(target):
-            refusal = self._fleet.outlets[settings.id].feed(event())
-            if refusal is None:
-                verdicts.append(Verdict(settings.id, Outcome.DONE))
-            elif refusal.code == "nothing_to_do":
-                verdicts.append(Verdict(settings.id, Outcome.NOTHING_TO_DO, refusal.message))
-            else:
-                verdicts.append(Verdict(settings.id, Outcome.REFUSED, refusal.message))
-        return tuple(verdicts)
-
-    async def _durable(self, ticket: Ticket, what: str) -> None:
-        try:
-            async with asyncio.timeout(DURABLE_TIMEOUT_S):
-                await ticket.durable()
-        except (TimeoutError, NotWritten) as err:
-            detail = self._journal.state.detail or str(err) or "the disk is too slow"
-            raise TryLater(
-                f"{what} is in force but not written down ({detail}): mend that, ask again"
-            ) from err
-
-    def _settings_of(self, target: Target) -> tuple[OutletSettings, ...]:
-        return self._site.outlets_of(target.kind.value, target.id)
-
-    def _scope_fact(self, kind: FactKind, request: TargetRequest, now: Now) -> FactDraft:
-        data: dict[str, Any] = {"scope": request.target.scope}
-        if request.request_id is not None:
-            data["request_id"] = request.request_id
-        return FactDraft(
-            kind=kind,
-            subject=request.target.scope,
-            utc_ms=now.utc_ms,
-            quality=now.quality,
-            actor=request.actor,
-            reason=request.reason,
-            data=data,
-        )
-
-    def _outlet(self, outlet_id: str) -> Outlet:
-        return self._fleet.outlets[self._site.outlet(outlet_id).id]
-
-    def _remember(self, answer: OnAnswer) -> None:
-        self._answers[answer.request_id] = answer
-        while len(self._answers) > ANSWERS_KEPT:
-            self._answers.popitem(last=False)
-
-
-class Views:
-    """What the guard shows."""
-
-    def __init__(self, site: Site, fleet: Fleet, clock: Clock) -> None:
-        self._site = site
-        self._fleet = fleet
-        self._clock = clock
-        self._order = [outlet.id for outlet in site.outlets]
-        self._place = {outlet_id: place for place, outlet_id in enumerate(self._order)}
-
-    def page(self, request: SnapshotRequest, seq: int) -> SnapshotPage:
-        """Return the outlets asked for, or one page of all in the order of the site file."""
-        now = self._clock.now()
-        if request.outlets is not None:
-            asked = [self._site.outlet(outlet_id).id for outlet_id in request.outlets]
-            return SnapshotPage(tuple(self._view(o, now) for o in asked), None, seq)
-        start = 0
-        if request.after is not None:
-            place = self._place.get(self._site.outlet(request.after).id)
-            if place is None:
-                raise CorrectInput("no such outlet", field="after")
-            start = place + 1
-        ids = self._order[start : start + min(request.limit, MOST_VIEWS)]
-        more = start + len(ids) < len(self._order)
-        views = tuple(self._view(outlet_id, now) for outlet_id in ids)
-        return SnapshotPage(views, ids[-1] if more and ids else None, seq)
-
-    def changed(self, most: int) -> list[OutletView]:
-        """Take up to ``most`` outlets that changed since they were last taken."""
-        now = self._clock.now()
-        views = []
-        for outlet in self._fleet.outlets.values():
-            if outlet.changed:
-                outlet.changed = False
-                views.append(self._fleet.view(outlet, now))
-                if len(views) >= most:
-                    break
-        return views
+    def unlock(self, request: TargetRequest) -> Awaitable[Sequence[Verdict]]:
+        return self._commands.unlock(request)
 
     def limits(self, request: LimitsRequest) -> dict[str, Any]:
-        """Return the limits in force at an outlet, and where each comes from."""
-        settings = self._site.outlet(request.outlet)
-        return {
-            "outlet": settings.id,
-            "limits": _plain(dataclasses.asdict(settings.limits)),
-            "origin": dict(settings.origins),
-        }
+        return self._views.limits(request)
 
-    def _view(self, outlet_id: str, now: Now) -> OutletView:
-        outlet = self._fleet.outlets.get(self._site.outlet(outlet_id).id)
-        if outlet is None:
-            raise NotKnown(f"no outlet {outlet_id!r}")
-        return self._fleet.view(outlet, now)
+    def snapshot(self, request: SnapshotRequest) -> SnapshotPage:
+        return self._views.page(request, self._hello()[3])
 
+    def changed(self, most: int) -> Sequence[OutletView]:
+        return self._views.changed(most)
 
-def _lease(request: OnRequest, now: Now) -> Lease:
-    lease_id = str(uuid7(now.utc_ms))
-    return Lease(
-        id=lease_id,
-        request_id=request.request_id or lease_id,
-        actor=request.actor,
-        reason=request.reason,
-        granted_ms=now.mono_ms,
-        granted_utc_ms=now.utc_ms,
-        until_ms=now.mono_ms + round(request.for_s * 1000),
-        energy_mwh=None if request.energy_wh is None else round(request.energy_wh * 1000),
-        power_w=request.power_w,
-    )
+    def buses(self) -> BusesAnswer:
+        return self._views.buses(self._drivers)
 
-
-def _verdicts(settings: Iterable[OutletSettings], outcome: Outcome) -> tuple[Verdict, ...]:
-    return tuple(Verdict(each.id, outcome) for each in settings)
-
-
-def _plain(value: Any) -> Any:
-    """Turn enumerations into their words, for JSON."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return value.value if isinstance(value, Enum) else value
+    def metrics(self) -> Awaitable[str]:
+        return self._metrics()

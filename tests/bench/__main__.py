@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench.figures import table
+from tests.bench.figures import Spread, table
 from tests.bench.latency import CutOffs, measure_latency
 from tests.bench.processes import BenchFailed
 from tests.bench.serial_line import LineUse, count_foreign, measure_use
 
 FOLDER = Path(".bench")
 BAUDS = (9_600, 115_200)
+TIMERS = "timers late p50/p99 ms"
 PARTS = ("latency", "line", "foreign")
 
 
@@ -92,10 +93,14 @@ def _machine() -> dict[str, Any]:
     }
 
 
+def _late(timers: Spread) -> str:
+    return f"{timers.p50_ms:.1f}/{timers.p99_ms:.1f}"
+
+
 def _show_latency(rows: Sequence[CutOffs], modules: int) -> None:
     print(f"\nCut-offs, {modules * 10} outlets on {modules} TCP modules at 1 Hz:")
     print("from the first over-limit answer sent to the off frame received, by the simulator")
-    head = ["", "cut-offs", "p50 ms", "p99 ms", "max ms", "missing", "requests/s", "CPU"]
+    head = ["", "cut-offs", "p50 ms", "p99 ms", "max ms", "missing", "requests/s", "CPU", TIMERS]
     print(
         table(
             head,
@@ -109,6 +114,7 @@ def _show_latency(rows: Sequence[CutOffs], modules: int) -> None:
                     row.missing,
                     f"{row.reads_a_s:.0f}",
                     f"{row.cpu_share:.0%}",
+                    _late(row.timers),
                 )
                 for row in rows
             ],

@@ -14,6 +14,7 @@ from typing import Any
 from tests.bench.cuts import overload
 from tests.bench.figures import Spread
 from tests.bench.guard import cpu_s, guarding, switch_all_on
+from tests.bench.noise import timers
 from tests.bench.processes import BenchFailed, Event, Program, running
 from tests.bench.serial_line import simulating
 from tests.bench.sites import LIMIT_A, BenchSite, write_tcp_site
@@ -33,6 +34,8 @@ class CutOffs:
     """Requests that the simulator saw, a second."""
     cpu_share: float
     """Processor time of the measured process, of one core."""
+    timers: Spread
+    """How late this machine's own timers were meanwhile."""
     flood: Event | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -42,6 +45,7 @@ class CutOffs:
             "missing": self.missing,
             "requests_a_s": round(self.reads_a_s, 1),
             "cpu_share": round(self.cpu_share, 3),
+            "timers_late": self.timers.to_json(),
             "flood": self.flood,
         }
 
@@ -85,7 +89,8 @@ async def _row(
     await asyncio.sleep(2.0)
     before, cpu_before_s = await simulator.ask({"stats": True}, "stats"), cpu_s(measured.pid)
     flood_before = None if flood is None else flood.last("flood")
-    watch = await overload(simulator, outlets, each_s)
+    with timers() as late_ms:
+        watch = await overload(simulator, outlets, each_s)
     after, cpu_after_s = await simulator.ask({"stats": True}, "stats"), cpu_s(measured.pid)
     measured.require_alive()
     if not watch.latencies_ms:
@@ -98,6 +103,7 @@ async def _row(
         missing=watch.missing,
         reads_a_s=requests / elapsed_s,
         cpu_share=(cpu_after_s - cpu_before_s) / elapsed_s,
+        timers=Spread.of(late_ms),
         flood=None if flood is None else _rates(flood_before, flood.last("flood")),
     )
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.cuts import overload
+from tests.bench.figures import Spread
 from tests.bench.guard import guarding, switch_all_on
+from tests.bench.noise import timers
 from tests.bench.processes import Program, running
 from tests.bench.sites import FAR, LIMIT_A, NEAR, BenchSite, write_rtu_site
 from tests.bench.tap import Tap
@@ -37,6 +39,8 @@ class LineUse:
     requests_a_s: float
     spoiled: int
     """Gaps broken, collisions, bad frames and requests without an answer."""
+    timers: Spread
+    """How late this machine's own timers were meanwhile; the simulator's answers, too."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,6 +49,7 @@ class LineUse:
             "utilisation": round(self.utilisation, 4),
             "requests_a_s": round(self.requests_a_s, 2),
             "spoiled": self.spoiled,
+            "timers_late": self.timers.to_json(),
         }
 
 
@@ -91,7 +96,8 @@ async def measure_use(folder: Path, baud: int, seconds: float) -> list[LineUse]:
 async def _use(simulator: Program, baud: int, who: str, seconds: float) -> LineUse:
     await asyncio.sleep(WARM_UP_S)
     before = await simulator.ask({"stats": True}, "stats")
-    await asyncio.sleep(seconds)
+    with timers() as late_ms:
+        await asyncio.sleep(seconds)
     after = await simulator.ask({"stats": True}, "stats")
     elapsed_ns = after["mono_ns"] - before["mono_ns"]
 
@@ -105,6 +111,7 @@ async def _use(simulator: Program, baud: int, who: str, seconds: float) -> LineU
         utilisation=grown("busy_ns") / elapsed_ns,
         requests_a_s=grown("requests") * 1e9 / elapsed_ns,
         spoiled=grown("gap_broken", "collisions", "bad_frames", "unanswered"),
+        timers=Spread.of(late_ms),
     )
 
 

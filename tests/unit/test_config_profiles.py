@@ -303,16 +303,22 @@ def test_a_value_that_is_wrong(tmp_path: Path, line: str, expected: str) -> None
         ),
         (
             "channels: 2",
-            "channels: 2\nmodule_limits: [{limit: overpower.above_w, address: 0, type: u32, "
-            "stride: 2}]",
+            (
+                "channels: 2\nmodule_limits: [{limit: overpower.above_w, address: 0, type: u32, "
+                "stride: 2}]"
+            ),
             "5: module_limits[0].function: u32 takes 2 registers: write function: 16",
         ),
         (
             "channels: 2",
-            "channels: 2\nmodule_limits: [{limit: overpower.above_w, address: 0}]\n"
-            "watchdog: {address: 1, value: 9}",
-            "6: watchdog.address: holding 1 would take the watchdog and overpower.above_w of "
-            "channel 2",
+            (
+                "channels: 2\nmodule_limits: [{limit: overpower.above_w, address: 0}]\n"
+                "watchdog: {address: 1, value: 9}"
+            ),
+            (
+                "6: watchdog.address: holding 1 would take the watchdog and overpower.above_w of "
+                "channel 2"
+            ),
         ),
         (
             "channels: 2",
@@ -363,8 +369,13 @@ def test_odd_profiles_are_warned_of(tmp_path: Path) -> None:
     )
     warnings = [str(warning) for warning in read_profile(path).warnings]
     assert warnings == [
-        f"{path}:8: relay: no relay_on among the values: whether the relay followed can't be "
-        "read back",
-        f"{path}:7: values.current_a.address: 30005 looks like a document's 30001 or 40001: the "
-        "leading digit only names the space, so write 1 for it",
+        (
+            f"{path}:8: relay: no relay_on among the values: whether the relay followed can't be "
+            "read back"
+        ),
+        (
+            f"{path}:7: values.current_a.address: 30005 looks like a document's 30001 or "
+            "40001: the "
+            "leading digit only names the space, so write 1 for it"
+        ),
     ]

@@ -11,13 +11,14 @@ import pytest
 from gateway.core.errors import NotKnown, Refused, TryLater
 from gateway.core.facts import FactDraft
 from gateway.core.ids import OutletId
+from gateway.guard.commands import Commands
 from gateway.guard.fleet import Fleet
 from gateway.guard.interrupted import first_entry, latches_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_entry import Entry
 from gateway.guard.model import DeviceState, Sample
 from gateway.guard.recorder import FactRecorder
-from gateway.guard.service import Commands, Views
+from gateway.guard.views import Views
 from gateway.link.journal import JournalReader
 from gateway.link.messages import Outcome, Target, TargetKind
 from gateway.link.messages import OutletState as Shown

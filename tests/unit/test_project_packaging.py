@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -71,6 +74,30 @@ def test_wheel_holds_every_room_and_the_data() -> None:
     rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert set(wheel["packages"]) == rooms
     assert wheel["force-include"] == {"config": "gateway/config/data"}
+
+
+def test_an_installed_program_finds_its_profiles(tmp_path: Path) -> None:
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for room in wheel["packages"]:
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for source, target in wheel["force-include"].items():
+        shutil.copytree(ROOT / source, tmp_path / target)
+    program = (
+        "from gateway.config.profile_files import BUILT_IN\n"
+        "from simulators.sites import BUILT_IN_PROFILES\n"
+        "print(BUILT_IN, BUILT_IN_PROFILES, sep='\\n')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    expected = str(tmp_path / "gateway" / "config" / "data" / "profiles")
+    assert result.stdout.split() == [expected, expected]
 
 
 def test_every_optional_marker_says_what_to_install() -> None:

@@ -1,0 +1,55 @@
+"""The API as an ASGI application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from api import problems
+from api.dependencies import Services
+from api.edge import Edge
+from api.routes import buses, commands, events, groups, operations, outlets, tokens
+
+DESCRIPTION = """\
+What one gateway's charging outlets do, and commands for them.
+
+Names carry units: `power_w` is in W, `energy_mwh` in mWh, `for_s` in seconds, `utc_ms` in
+milliseconds of UTC since 1970. A value that was never measured is null. Every error is a
+problem document (RFC 9457) with a stable `code`. Lists come in pages; `next` leads on. A
+parameter or field that is not known is an error.
+"""
+
+TAGS = [
+    {"name": "outlets", "description": "What outlets do now, and what they did."},
+    {"name": "groups", "description": "Stations and piles."},
+    {"name": "commands", "description": "On, off, reset, lock and unlock, with their verdicts."},
+    {"name": "events", "description": "What happened, in order, once each."},
+    {"name": "buses", "description": "Lines, connections and devices."},
+    {"name": "tokens", "description": "Who may use the API; for admins."},
+    {"name": "operations", "description": "Health, readiness and figures."},
+]
+
+
+def make_app(services: Services) -> ASGIApp:
+    """Make the whole application, with its outer edge."""
+    return Edge(make_inner_app(services), services)
+
+
+def make_inner_app(services: Services) -> FastAPI:
+    """Make the application without its edge; it holds the OpenAPI document."""
+    app = FastAPI(
+        title="pilegate",
+        summary="Charging outlets: state, commands, events",
+        description=DESCRIPTION,
+        version=services.version,
+        openapi_tags=TAGS,
+        # The pages that show the document would be loaded from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    problems.install(app)
+    for room in (outlets, groups, commands, events, buses, tokens, operations):
+        app.include_router(room.router)
+    return app

@@ -1,0 +1,1 @@
+"""One file for what the API offers about one thing."""

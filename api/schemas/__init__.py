@@ -1,0 +1,1 @@
+"""What stands in the API's bodies: names, units, bounds, examples."""

@@ -1,0 +1,98 @@
+"""What ``check`` says about buses: requests, wire times, worst times to a cut-off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+
+from drivers.modbus.plan import BusPlan, plan_bus
+from gateway.config import Bus, RtuBus, Site
+
+
+def print_plans(site: Site, *, requests: bool) -> list[str]:
+    """Print the plan of every bus; give a line for each way in which the promise is broken."""
+    plans = [plan_bus(bus, site) for bus in site.buses]
+    for bus, plan in zip(site.buses, plans, strict=True):
+        click.echo(_bus_line(bus, plan))
+        if requests:
+            _print(_request_rows(plan))
+        _print(_device_rows(plan))
+    broken = [line for plan in plans for line in _broken(plan, site.promise_cut_off_ms)]
+    if not broken:
+        click.echo(_promise(site, plans))
+    return broken
+
+
+def _bus_line(bus: Bus, plan: BusPlan) -> str:
+    where = (
+        f"{bus.port} at {bus.baud} baud" if isinstance(bus, RtuBus) else f"{bus.host}:{bus.port}"
+    )
+    count = len(plan.requests)
+    return (
+        f"bus {bus.id} ({bus.kind}, {where}): {count} request{'s' * (count != 1)} a round, "
+        f"{plan.cycle_ms:.1f} ms of every {max(plan.period_ms, plan.cycle_ms):.0f} ms, "
+        f"{plan.utilisation:.0%} busy"
+    )
+
+
+def _request_rows(plan: BusPlan) -> Iterable[Sequence[str]]:
+    yield ("device", "unit", "request", "bytes", "wire", "turn-around", "time-out")
+    for request in plan.requests:
+        yield (
+            request.device,
+            str(request.unit),
+            request.what,
+            f"{request.request_bytes}+{request.answer_bytes}",
+            f"{request.wire_time_ms:.1f} ms",
+            f"{request.turnaround_ms:.0f} ms",
+            f"{request.timeout_ms:.0f} ms",
+        )
+
+
+def _device_rows(plan: BusPlan) -> Iterable[Sequence[str]]:
+    """Give worst times from an overload to its off frame: alone, and with another one silent."""
+    yield ("device", "outlets", "round", "one outlet over", "all over", "with one device silent")
+    for device in plan.devices:
+        if not device.outlets:
+            yield (device.device, "-", f"{device.round_ms:.1f} ms", "", "", "")
+            continue
+        yield (
+            device.device,
+            str(device.outlets),
+            f"{device.round_ms:.1f} ms",
+            f"{device.worst_cut_ms:.0f} ms",
+            f"{device.worst_cut_all_ms:.0f} ms",
+            f"{device.worst_cut_silent_ms:.0f} / {device.worst_cut_all_silent_ms:.0f} ms",
+        )
+
+
+def _print(rows: Iterable[Sequence[str]]) -> None:
+    table = list(rows)
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(f"  {'  '.join(cells)}".rstrip())
+
+
+def _broken(plan: BusPlan, promise_ms: int) -> Iterable[str]:
+    """Say which modules can't be cut off in time while every device answers."""
+    for device in plan.devices:
+        if device.worst_cut_all_ms > promise_ms:
+            worst = f"one outlet {device.worst_cut_ms:.0f} ms, all {device.worst_cut_all_ms:.0f} ms"
+            yield (
+                f"promise.cut_off_ms: {promise_ms} ms is not kept by {device.device} on bus "
+                f"{plan.bus} ({worst}): poll more often, raise the baud rate, or put fewer "
+                "devices on the bus"
+            )
+
+
+def _promise(site: Site, plans: Sequence[BusPlan]) -> str:
+    worst_ms = max((plan.worst_cut_all_ms for plan in plans), default=0.0)
+    silent_ms = max((plan.worst_cut_all_silent_ms for plan in plans), default=0.0)
+    promise_ms = site.promise_cut_off_ms
+    line = (
+        f"promise: an overload's off frame within {promise_ms} ms, and the delay of its rule: "
+        f"kept; the worst is {worst_ms:.0f} ms, {silent_ms:.0f} ms with one device silent"
+    )
+    return line if silent_ms <= promise_ms else f"{line} (then not kept)"

@@ -1,0 +1,49 @@
+"""``outlets``: how every outlet is, once."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+
+from gateway.commands.ask import ask, ask_outlets
+from gateway.commands.params import TARGET
+from gateway.commands.settings import Settings, global_options, pass_settings
+from gateway.commands.target import Target
+from gateway.core.errors import NotKnown
+from gateway.link.messages import OutletView
+from gateway.link.requests import HelloAnswer, Method
+
+
+@click.command()
+@click.argument("target", type=TARGET, default="site")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, with units in the names.")
+@global_options()
+@pass_settings
+def outlets(settings: Settings, target: Target, as_json: bool) -> None:
+    """Show the outlets of TARGET (by default the site) as a table."""
+    views = _views(settings, target)
+    if as_json:
+        click.echo(json.dumps([view.to_json() for view in views]))
+        return
+    from gateway.commands.tables import console, outlet_table  # noqa: PLC0415 - rich is slow
+
+    out = console()
+    out.print(outlet_table(views, width=out.width, now_utc_ms=time.time_ns() // 1_000_000))
+
+
+def _views(settings: Settings, target: Target) -> list[OutletView]:
+    if target.kind == "outlet":
+        return ask_outlets(settings, [target.id])
+    views = ask_outlets(settings)
+    if target.kind == "site":
+        if target.id and target.id != (
+            site := HelloAnswer.from_json(ask(settings, Method.HELLO)).site
+        ):
+            raise NotKnown(f"{target}: this guard keeps the site {site}")
+        return views
+    found = [view for view in views if getattr(view, target.kind) == target.id]
+    if not found:
+        raise NotKnown(f"{target}: no such {target.kind}: pilegate outlets shows what there is")
+    return found

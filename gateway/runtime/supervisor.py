@@ -1,0 +1,162 @@
+"""``pilegate run``: guard and serve as two processes under one parent.
+
+The guard matters more: it is started first and ended last, and serve runs at a lower
+priority, so that a flood of requests takes no time from a cut-off. A process that dies is
+started again, with growing pauses; a guard that keeps dying has everything switched off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import random
+import signal
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.core.errors import FixInstallation
+
+log = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2)."""
+SERVE_NICE = 10
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+CRASHES = 5
+CRASHES_WITHIN_S = 60.0
+"""A guard that dies so often in so short a time is in a crash loop."""
+STOP_S = 15.0
+WRONG_INPUT = 2
+"""Exit status of a process whose files are wrong: starting it again would not help."""
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(slots=True)
+class Part:
+    """One process that is kept running."""
+
+    name: str
+    arguments: Sequence[str]
+    nice: int = 0
+    process: asyncio.subprocess.Process | None = None
+    crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES))
+
+
+class Supervisor:
+    """Keeps guard and serve running until told to stop."""
+
+    def __init__(self, options: Sequence[str]) -> None:
+        """``options`` are the global options of the command line, given on to each process."""
+        self._options = list(options)
+        self._guard = Part("guard", [*options, "guard"])
+        self._serve = Part("serve", [*options, "serve"], nice=SERVE_NICE)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT. Raises FixInstallation if the files are wrong."""
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        keepers = [
+            asyncio.create_task(self._keep(part), name=part.name)
+            for part in (self._guard, self._serve)
+        ]
+        stopped = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            await asyncio.wait([*keepers, stopped], return_when=asyncio.FIRST_COMPLETED)
+            failed = [task for task in keepers if task.done()]
+        finally:
+            for task in (*keepers, stopped):
+                task.cancel()
+            await asyncio.gather(*keepers, stopped, return_exceptions=True)
+            await _end(self._serve)
+            await _end(self._guard)
+        for task in failed:
+            task.result()
+
+    async def _keep(self, part: Part) -> None:
+        """Start a process again whenever it ends."""
+        pause_s = FIRST_PAUSE_S
+        loop = asyncio.get_running_loop()
+        while True:
+            began_s = loop.time()
+            part.process = await _start(part)
+            status = await part.process.wait()
+            if status == WRONG_INPUT:
+                raise FixInstallation(
+                    f"{part.name} can't run with these files: correct what it says above"
+                )
+            part.crashes.append(loop.time())
+            if loop.time() - began_s > LONGEST_PAUSE_S:
+                pause_s = FIRST_PAUSE_S
+            log.error("%s ended with status %s: starting it again", part.name, status)
+            if part is self._guard and _is_loop(part.crashes):
+                await self._all_off()
+                part.crashes.clear()
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _all_off(self) -> None:
+        """Switch everything off past a guard that can't."""
+        log.critical("the guard keeps dying: switching everything off")
+        process = await _start(Part("all-off", [*self._options, "all-off", "--direct"]))
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            log.critical("all-off did not end in %g s: look at the buses", STOP_S)
+
+
+def _is_loop(crashes: deque[float]) -> bool:
+    return len(crashes) == CRASHES and crashes[-1] - crashes[0] <= CRASHES_WITHIN_S
+
+
+async def _start(part: Part) -> asyncio.subprocess.Process:
+    parent = os.getpid()
+
+    def prepare() -> None:
+        die_with_parent(parent)
+        if part.nice:
+            os.nice(part.nice)
+
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway",
+        *part.arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        preexec_fn=prepare,
+        start_new_session=True,
+    )
+
+
+async def _end(part: Part) -> None:
+    process = part.process
+    if process is None or process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
+    except TimeoutError:
+        log.error("%s did not end in %g s: killed", part.name, STOP_S)  # noqa: TRY400 - expected
+        process.kill()
+        await process.wait()
+
+
+def die_with_parent(parent: int, with_signal: signal.Signals = signal.SIGTERM) -> None:
+    """In a new process: ask the kernel to end it when its parent ends, however that ends."""
+    if sys.platform == "linux":
+        _LIBC.prctl(PR_SET_PDEATHSIG, with_signal, 0, 0, 0)
+        if os.getppid() != parent:
+            # The parent ended before the kernel was asked.
+            os.kill(os.getpid(), with_signal)

@@ -1,0 +1,1 @@
+"""The business database: engine, declarative base, migrations. Imports nothing but core."""

@@ -1,0 +1,320 @@
+"""Late answers on a serial line: none is ever taken for another request's."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.config import RtuBus, Site
+from gateway.core.ids import BusId, OutletId
+from gateway.guard.model import WriteResult
+from tests.support.modbus_script import Stage, frame, play
+from tests.support.modbus_site import BOARD, REF10, Recorder, module_site, profile
+from tests.support.virtual_loop import run_virtually
+
+LINE = RtuBus(id=BusId("line"), port="/dev/none", baud=9_600, poll_ms=1_000)
+KIND = profile(
+    REF10,
+    channels=2,
+    values={
+        "relay_on": {"space": "input", "address": 0, "bit": 0, "bit_stride": 1},
+        "voltage_v": {"space": "input", "address": 2, "scale": 0.1},
+        "current_a": {"space": "input", "address": 3, "stride": 1, "scale": 0.01},
+    },
+)
+ASK = "> 01 04 00 00 00 05 *"
+BARRIER = "> 01 04 00 00 00 01 *\n< 20ms 01 04 02 0000 *"
+DONE, FAILED, DROPPED = WriteResult.DONE, WriteResult.FAILED, WriteResult.DROPPED
+
+
+def modules(*units: int) -> Site:
+    return module_site(LINE, *units, kind=KIND, outlets=2)
+
+
+def says(unit: int, relays: int = 0, voltage_dv: int = 2_300) -> str:
+    return f"{unit:02x} 04 0a {relays:04x} 0000 {voltage_dv:04x} 0000 0000 *"
+
+
+def voltages(stage: Stage) -> list[float | None]:
+    return [sample.voltage_v for name, sample in stage.recorder.samples if name == "m1-1"]
+
+
+def test_an_answer_that_comes_during_the_next_read_is_not_its_answer() -> None:
+    stage = play(
+        LINE,
+        modules(1),
+        f"""
+        {ASK}
+        = 900ms
+        > 01 04 00 00 00 01 *
+        < 5ms {says(1, voltage_dv=9_999)}
+        < 20ms 01 04 02 0000 *
+        {ASK}
+        < 20ms {says(1)}
+        = 20ms
+        """,
+    )
+    assert voltages(stage) == [230.0]
+    assert stage.bus.stats().errors == {"length": 1}
+
+
+def test_an_answer_that_comes_while_nobody_asks_is_counted_and_forgotten() -> None:
+    stage = play(
+        LINE,
+        modules(1),
+        f"""
+        {ASK}
+        = 300ms
+        < {says(1, voltage_dv=9_999)}
+        = 500ms
+        {BARRIER}
+        {ASK}
+        < 20ms {says(1)}
+        = 20ms
+        """,
+    )
+    assert voltages(stage) == [230.0]
+    assert stage.bus.stats().errors == {"unexpected": 1}
+
+
+def test_a_barrier_that_is_not_answered_is_followed_by_one_of_another_shape() -> None:
+    stage = play(
+        LINE,
+        modules(1),
+        f"""
+        {ASK}
+        = 900ms
+        > 01 04 00 00 00 01 *
+        = 900ms
+        > 01 04 00 00 00 03 *
+        < {says(1, voltage_dv=9_999)}
+        < 01 04 02 0000 *
+        < 01 04 06 0000 0000 0000 *
+        {ASK}
+        < 20ms {says(1)}
+        = 20ms
+        """,
+    )
+    assert voltages(stage) == [230.0]
+
+
+def test_a_late_read_during_the_next_off_is_not_its_echo() -> None:
+    stage = play(
+        LINE,
+        modules(1),
+        f"""
+        {ASK}
+        = 300ms
+        ! cut m1-1
+        > 01 05 00 00 00 00 *
+        < {says(1, relays=1)}
+        < 20ms 01 05 00 00 00 00 *
+        {BARRIER}
+        {ASK}
+        < 20ms {says(1, relays=0)}
+        = 20ms
+        """,
+    )
+    assert stage.recorder.writes == [("m1-1", False, DONE)]
+    assert stage.bus.stats().errors == {"function": 1}
+
+
+def test_a_late_echo_of_the_last_off_is_not_believed() -> None:
+    stage = play(
+        LINE,
+        modules(1),
+        f"""
+        {ASK}
+        < {says(1)}
+        = 20ms
+        ! cut m1-1
+        > 01 05 00 00 00 00 *
+        = 200ms
+        ! cut m1-1
+        > 01 05 00 00 00 00 *
+        < 01 05 00 00 00 00 *   # of the first one
+        {BARRIER}
+        {ASK}
+        < 20ms {says(1, relays=1)}   # the relay is still on
+        = 20ms
+        """,
+    )
+    assert stage.recorder.writes == [("m1-1", False, FAILED), ("m1-1", False, FAILED)]
+
+
+def test_an_off_that_cannot_be_read_back_is_not_believed_either() -> None:
+    kind = profile(
+        KIND.model_dump(exclude_none=True),
+        values={
+            "voltage_v": {"space": "input", "address": 2, "scale": 0.1},
+            "frequency_hz": {"space": "input", "address": 3},
+        },
+    )
+    stage = play(
+        LINE,
+        module_site(LINE, 1, kind=kind, outlets=2),
+        """
+        > 01 04 00 02 00 02 *
+        = 300ms
+        ! cut m1-1
+        > 01 05 00 00 00 00 *
+        < 01 05 00 00 00 00 *
+        = 20ms
+        """,
+    )
+    assert stage.recorder.writes == [("m1-1", False, FAILED)]
+
+
+def test_another_units_late_answer_is_not_this_ones() -> None:
+    stage = play(
+        LINE,
+        modules(1, 2),
+        f"""
+        {ASK}
+        > 02 04 00 00 00 05 *
+        < 5ms {says(1, voltage_dv=9_999)}
+        < 20ms {says(2)}
+        = 700ms
+        {BARRIER}
+        {ASK}
+        < 20ms {says(1)}
+        > 02 04 00 00 00 05 *
+        < 20ms {says(2)}
+        """,
+    )
+    assert voltages(stage) == [230.0]
+    assert stage.bus.stats().errors == {"unit": 1}
+
+
+def test_an_answer_that_comes_twice_makes_its_unit_prove_itself() -> None:
+    stage = play(
+        LINE,
+        modules(1),
+        f"""
+        {ASK}
+        < {says(1)}
+        < 1ms {says(1, voltage_dv=9_999)}
+        = 900ms
+        {BARRIER}
+        {ASK}
+        < 20ms {says(1)}
+        = 20ms
+        """,
+    )
+    assert voltages(stage) == [230.0, 230.0]
+
+
+def test_no_on_is_sent_to_a_device_that_owes_an_answer() -> None:
+    stage = play(
+        LINE,
+        modules(1),
+        f"""
+        {ASK}
+        < {says(1)}
+        = 900ms
+        {ASK}
+        = 200ms
+        ! on m1-1
+        = 500ms
+        {BARRIER}
+        > 01 05 00 00 ff 00 *
+        < 20ms 01 05 00 00 ff 00 *
+        {ASK}
+        < {says(1, relays=1)}
+        """,
+    )
+    assert stage.recorder.writes == [("m1-1", True, DONE)]
+
+
+def test_a_device_with_one_shape_of_answer_is_left_alone_for_a_while() -> None:
+    stage = play(
+        LINE,
+        module_site(LINE, 1, kind=profile(BOARD), outlets=2),
+        """
+        > 01 01 00 00 00 02 *
+        = 1800ms
+        < 01 01 01 03 *
+        = 100ms
+        > 01 01 00 00 00 01 *
+        < 20ms 01 01 01 01 *
+        > 01 01 00 00 00 02 *
+        < 20ms 01 01 01 00 *
+        = 800ms
+        > 01 01 00 00 00 02 *
+        < 20ms 01 01 01 02 *
+        = 20ms
+        """,
+    )
+    assert [sample.relay_on for _, sample in stage.recorder.samples] == [False, False, False, True]
+
+
+class Slow:
+    """A unit that answers in order, each answer as late as it is told, or never."""
+
+    def __init__(self, stage: Stage, delays_ms: list[int | None]) -> None:
+        self._stage = stage
+        self._delays_ms = list(delays_ms)
+        self._free_s = dict.fromkeys((1, 2), 0.0)
+        self.asked = dict.fromkeys((1, 2), 0)
+
+    def ask(self, sent: bytes) -> bool:
+        """Take a request. False when the script is over."""
+        if not self._delays_ms:
+            return False
+        unit = sent[0]
+        self.asked[unit] += 1
+        delay_ms = self._delays_ms.pop(0)
+        if delay_ms is not None:
+            loop = asyncio.get_running_loop()
+            # in order; a millisecond apart, as bytes don't overtake each other
+            at_s = max(loop.time() + delay_ms / 1_000, self._free_s[unit] + 0.001)
+            self._free_s[unit] = at_s
+            loop.call_at(at_s, self._answer, self._make(sent))
+        return True
+
+    def _make(self, sent: bytes) -> bytes:
+        if sent[1] != 4:
+            return frame(sent[:6].hex() + "*")
+        first, count = int.from_bytes(sent[2:4]), int.from_bytes(sent[4:6])
+        words = [0, 0, self.asked[sent[0]], 0, 0][first : first + count]
+        data = "".join(f"{word:04x}" for word in words)
+        return frame(f"{sent[0]:02x} 04 {2 * count:02x} {data} *")
+
+    def _answer(self, data: bytes) -> None:
+        if self._stage.line.on_bytes is not None:
+            self._stage.line.on_bytes(data)
+
+
+# up to HOLD_MS: an answer later than that is taken as lost (README.md)
+delays = st.one_of(
+    st.integers(0, 60), st.integers(0, 1_900), st.sampled_from([130, 140, 150, 160]), st.none()
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(delays, min_size=4, max_size=30), st.sampled_from([0, 100, 1_000]))
+def test_whatever_comes_late_a_sample_is_always_of_the_last_request(
+    delays_ms: list[int | None], poll_ms: int
+) -> None:
+    async def main() -> None:
+        bus = RtuBus(id=BusId("line"), port="/dev/none", baud=9_600, poll_ms=poll_ms)
+        recorder = Recorder()
+        stage = Stage(bus, module_site(bus, 1, 2, kind=KIND, outlets=1), recorder)
+        slow = Slow(stage, delays_ms)
+        owner = asyncio.create_task(stage.bus.run())
+        while True:
+            sent = await stage.line.sent.get()
+            last = dict(slow.asked)
+            for name, sample in recorder.samples:
+                assert sample.voltage_v == last[int(name[1])] / 10, (name, sample, last)
+            recorder.samples.clear()
+            if len(delays_ms) % 3 == 0 and sent[1] == 4:
+                stage.bus.switch_off(OutletId(f"m{sent[0]}-1"), urgent=True)
+            if not slow.ask(sent):
+                break
+        owner.cancel()
+        await asyncio.wait([owner])
+
+    run_virtually(main())
