@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -30,6 +32,23 @@ TAGS = [
 ]
 
 
+class _App(FastAPI):
+    """FastAPI, whose document says of problems that they are problems and nothing else."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Write the OpenAPI document, once."""
+        made = self.openapi_schema is not None
+        document = super().openapi()
+        if not made:
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    for response in operation["responses"].values():
+                        content = response.get("content", {})
+                        if problems.MEDIA_TYPE in content:
+                            content.pop("application/json", None)
+        return document
+
+
 def make_app(services: Services) -> ASGIApp:
     """Make the whole application, with its outer edge."""
     return Edge(make_inner_app(services), services)
@@ -37,7 +56,7 @@ def make_app(services: Services) -> ASGIApp:
 
 def make_inner_app(services: Services) -> FastAPI:
     """Make the application without its edge; it holds the OpenAPI document."""
-    app = FastAPI(
+    app = _App(
         title="pilegate",
         summary="Charging outlets: state, commands, events",
         description=DESCRIPTION,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
@@ -60,6 +61,7 @@ class Edge:
                 self._services.metrics.request(
                     _route(scope), _method(scope), message["status"], seconds
                 )
+                message = {**message, "headers": _uncached(message["headers"])}
             await send(message)
 
         counted = scope["path"] != STREAM_PATH
@@ -146,6 +148,11 @@ def _headers(scope: Scope) -> Headers:
 
 
 _WANTED = (b"authorization", b"content-type", b"content-encoding", b"content-length")
+
+
+def _uncached(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Let nothing on the way keep an answer: it is of now, and for this caller."""
+    return [*headers, (b"cache-control", b"no-store")]
 
 
 def _token(headers: Headers) -> str:

@@ -32,6 +32,10 @@ class Metrics:
         """Show a value that is read when somebody asks."""
         Gauge(name, text, registry=self.registry).set_function(read)
 
+    def histogram(self, name: str, text: str) -> Histogram:
+        """Show how values in seconds are spread."""
+        return Histogram(name, text, buckets=BUCKETS_S, registry=self.registry)
+
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         self._requests.labels(route, method, str(status)).observe(seconds)

@@ -46,7 +46,7 @@ class EventStream(Response):
         after: int,
         streams: Streams,
     ) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._database = database
         self._feed = feed

@@ -122,7 +122,7 @@ def _tail(services: Services) -> bytes:
 
 
 def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(body, media_type="application/json")
 
 
 def _utc_ms(when: datetime) -> int:

@@ -39,6 +39,20 @@ def serve(settings: Settings) -> None:
     _run(run_serve(site, site.state_dir))
 
 
+@click.command()
+@global_options()
+@pass_settings
+def run(settings: Settings) -> None:
+    """Run guard and serve as two processes, each started again when it ends; until SIGTERM."""
+    from gateway.runtime.supervisor import Supervisor  # noqa: PLC0415 - only here is it needed
+
+    site = _begin(settings)
+    options = ["--site", str(site.file.absolute()), "--state-dir", str(site.state_dir)]
+    if settings.debug:
+        options.append("--debug")
+    _run(Supervisor(options).run())
+
+
 def _begin(settings: Settings) -> Site:
     """Load the site, then log from here on: a wrong file is told as for any command."""
     from gateway.runtime.logging import set_up_logging  # noqa: PLC0415 - commands do not log

@@ -80,7 +80,8 @@ def on(
     until_utc_ms = switch_on(settings.socket(), request, timeout_s)
     view = ask_outlets(settings, [request.outlet])[0]
     ends = until(until_utc_ms, time.time_ns() // 1_000_000)
-    click.echo(f"{request.outlet} is on until {ends}, {power(view.power_w)} W")
+    load = f"{power(view.power_w)} W" if view.power_w else "no load yet"
+    click.echo(f"{request.outlet} is on until {ends}, {load}")
 
 
 @click.command()

@@ -18,6 +18,8 @@ from gateway.link.messages import BusView, OutletView
 
 WIDE = 110
 """From this many columns on, notes get a column of their own."""
+WIDEST = 130
+"""From this many on, the pile gets one as well."""
 EVENT_WIDTH = len("ended: overcurrent_instant")
 """The longest that is usual."""
 PIPE_WIDTH = 160
@@ -42,9 +44,10 @@ def console() -> Console:
 def outlet_table(views: Sequence[OutletView], *, width: int, now_utc_ms: int) -> Table:
     """Build the table of outlets, one line each, in the order given."""
     wide = width >= WIDE
+    widest = width >= WIDEST
     table = _plain_table()
     table.add_column("outlet", no_wrap=True, min_width=6)
-    if wide:
+    if widest:
         table.add_column("pile", no_wrap=True, style="dim")
     table.add_column("state", no_wrap=True, min_width=8)
     for name, least in (("V", 5), ("A", 5), ("W", 5), ("Wh", 6), ("left", 6)):
@@ -73,8 +76,9 @@ def outlet_table(views: Sequence[OutletView], *, width: int, now_utc_ms: int) ->
             event,
             age,
         ]
-        if wide:
+        if widest:
             cells.insert(1, view.pile)
+        if wide:
             cells.append(Text(note(view), "yellow" if view.stale else ""))
         table.add_row(*cells)
     return table
@@ -157,7 +161,7 @@ def note(view: OutletView) -> str:
     """Say what keeps an outlet from being used, or what is wrong with it."""
     notes = []
     if view.latch is not None:
-        notes.append(f"cut for {view.latch.reason}, release: {view.latch.release}")
+        notes.append(f"{view.latch.reason}, release: {view.latch.release}")
     notes += [f"alarm: {alarm}" for alarm in view.alarms]
     if view.locks:
         notes.append(f"locked: {', '.join(view.locks)}")

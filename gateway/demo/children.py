@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gateway.core.errors import FixInstallation
-
-PR_SET_PDEATHSIG = 1
-"""prctl(2)."""
-_LIBC = ctypes.CDLL(None, use_errno=True)
+from gateway.runtime.supervisor import die_with_parent
 
 LONGEST_LINE = 1024 * 1024
 LINES_SHOWN = 12
@@ -68,7 +66,7 @@ class Children:
                 stdout=pipe if piped else output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),
                 limit=LONGEST_LINE,
             )
         child = Child(name, process, log)
@@ -102,11 +100,6 @@ class Children:
         finally:
             for child in self._children:
                 _kill(child)
-
-
-def die_with_parent() -> None:
-    """In a new process: ask the kernel to kill it when the process that started it ends."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 async def _end(child: Child, patience_s: float) -> None:

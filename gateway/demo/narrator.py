@@ -24,6 +24,8 @@ class Narrator:
 
     log: Log
     quiet: bool = False
+    last_step: str = ""
+    """What was done last, with its time: a live table shows it."""
 
     def say(self, line: str) -> None:
         """Write one line."""
@@ -44,13 +46,17 @@ class Narrator:
         """Write what the simulators did: a plug pulled, a load stepped up, a fault."""
         step = dict(record.get("step") or {})
         words = [f"{key} {value}" for key, value in step.items() if key not in _ONE_LOOK]
-        self._at(int(record["mono_ns"]), f"> {', '.join(words)}")
+        self._step(int(record["mono_ns"]), f"> {', '.join(words)}")
 
     def command(self, step: CommandStep, mono_ns: int) -> None:
         """Write a command as it is given."""
         target = step.outlet or step.pile or step.station or "site"
         lasting = f" for {step.for_s:g} s" if step.for_s is not None else ""
-        self._at(mono_ns, f"> {step.command} {target}{lasting} by {step.via}")
+        self._step(mono_ns, f"> {step.command} {target}{lasting} by {step.via}")
+
+    def _step(self, mono_ns: int, line: str) -> None:
+        self.last_step = f"{self.log.at_s(mono_ns):.1f} s {line}"
+        self._at(mono_ns, line)
 
     def _at(self, mono_ns: int, line: str) -> None:
         self.say(f"{self.log.at_s(mono_ns):8.2f} s  {line}")
@@ -60,7 +66,8 @@ def hints(session: Session) -> list[str]:
     """Say how to try the API and the command line on this run."""
     url = session.api.url
     return [
-        f"API    {url}   token {session.token}",
+        f"API    {url}",
+        f"token  {session.token}",
         f"try    curl -H @{near(session.header_file)} {url}/v1/outlets",
         f"       {_pilegate()} --state-dir {near(session.place.state_dir)} off n1-1",
     ]

@@ -59,32 +59,31 @@ async def play(options: Options) -> Exit:
             field="exit_after",
         )
     folder = make_folder(options.folder)
-    failed = True
+    status = Exit.FAILED
     try:
         place = resolve(options.site or options.scenario.parent / scenario.site, folder)
-        children = Children(folder)
-        try:
-            with (folder / "sim.jsonl").open("w", encoding="utf-8") as records:
-                run = _Run(options, scenario, children, place, records)
-                status = await run.until_over()
-            failed = status is Exit.FAILED
-        except PilegateError:
-            print(children.logs(), file=sys.stderr)  # noqa: T201 - for the person who looks
-            raise
-        finally:
-            await children.end()
+        with (folder / "sim.jsonl").open("w", encoding="utf-8") as records:
+            run = _Run(options, scenario, Children(folder), place, records)
+            await run.until_over()
+        status = run.report()
     finally:
-        _clear(folder, keep=options.keep or failed)
+        _clear(folder, keep=options.keep or status is Exit.FAILED)
     return status
 
 
 def _clear(folder: Path, *, keep: bool) -> None:
     if keep:
-        print(f"logs and journal are in {near(folder)}", file=sys.stderr)  # noqa: T201
+        _tell(f"logs and journal are in {near(folder)}")
         return
     shutil.rmtree(folder)
     with suppress(OSError):  # other runs live there
         folder.parent.rmdir()
+
+
+def _tell(text: str) -> None:
+    """Write to stderr, if anybody still reads it: what must be done after it is done anyway."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is a command line
 
 
 class _Run:
@@ -107,20 +106,40 @@ class _Run:
         self._picture = Picture()
         self._narrator = Narrator(self._log)
         self._verdict: Verdict | None = None
+        self._hints: list[str] = []
 
-    async def until_over(self) -> Exit:
-        """Play until the end, or until somebody quits; then report. Raises PilegateError."""
+    async def until_over(self) -> None:
+        """Play until the end, or until somebody quits; every process has ended on return.
+
+        Raises PilegateError, after the end of every log was shown.
+        """
         playing = asyncio.create_task(self._play(), name="play")
         try:
             await until_quit(playing)
+        except PilegateError:
+            _tell(self._children.logs())
+            raise
         finally:
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)
             self._narrator.quiet = False
-        if self._verdict is None:
+            _tell("ending the processes")
+            await self._children.end()
+
+    def report(self) -> Exit:
+        """Print the verdict, if it came to one, and give the exit status."""
+        verdict = self._verdict
+        if verdict is None:
             bounded = self._options.exit_after_s is not None
             return Exit.INTERRUPTED if bounded else Exit.OK
-        return self._report(self._verdict)
+        say = self._narrator.say
+        say(f"\n{table(verdict)}")
+        for line in self._log.wrong_commands:
+            say(f"command: {line}")
+        passed = verdict.passed and not self._log.wrong_commands
+        outcome = "passed" if passed else "FAILED"
+        say(f"{self._scenario.scenario}: {self._score(verdict)}: {outcome}")
+        return Exit.OK if passed else Exit.FAILED
 
     async def _play(self) -> None:
         say = self._narrator.say
@@ -129,11 +148,12 @@ class _Run:
         async with bring_up(
             self._children, scenario_file, self._place, self._on_record, say
         ) as session:
-            for line in hints(session):
+            self._hints = hints(session)
+            for line in self._hints:
                 say(line)
             work = self._scenario_and_after(session)
             if sys.stdout.isatty():
-                self._picture.foot = "\n".join(hints(session))
+                self._set_foot(self._scenario.title)
                 self._narrator.quiet = True
                 buses = keep_buses(self._place.socket, self._picture)
                 work = alongside(work, paint=paint(self._picture), buses=buses)
@@ -163,7 +183,7 @@ class _Run:
         if self._options.exit_after_s is not None:
             return
         over = f"the scenario is over ({self._score(self._verdict)}); outlets stay usable"
-        self._picture.foot = "\n".join([f"{over}; q quits", *hints(session)])
+        self._set_foot(f"{over}; q quits")
         self._narrator.say(f"{over}; Ctrl-C ends it")
         await asyncio.Event().wait()
 
@@ -192,11 +212,17 @@ class _Run:
             if (name := record.get("id")) is not None:
                 self._log.causes[str(name)] = int(record["mono_ns"])
             self._narrator.cause(record)
+            self._set_foot(self._narrator.last_step)
 
     def _on_command(self, step: CommandStep, mono_ns: int) -> None:
         if step.id is not None:
             self._log.causes[step.id] = mono_ns
         self._narrator.command(step, mono_ns)
+        self._set_foot(self._narrator.last_step)
+
+    def _set_foot(self, line: str) -> None:
+        """Show a line below the live table, above how to try it."""
+        self._picture.foot = "\n".join([line, *self._hints])
 
     def _on_wrong(self, line: str) -> None:
         self._log.wrong_commands.append(line)
@@ -205,13 +231,3 @@ class _Run:
     def _score(self, verdict: Verdict) -> str:
         fine = sum(line.result == "ok" for line in verdict.lines)
         return f"{fine} of {len(verdict.lines)} events as expected"
-
-    def _report(self, verdict: Verdict) -> Exit:
-        say = self._narrator.say
-        say(f"\n{table(verdict)}")
-        for line in self._log.wrong_commands:
-            say(f"command: {line}")
-        passed = verdict.passed and not self._log.wrong_commands
-        outcome = "passed" if passed else "FAILED"
-        say(f"{self._scenario.scenario}: {self._score(verdict)}: {outcome}")
-        return Exit.OK if passed else Exit.FAILED

@@ -36,12 +36,15 @@ from gateway.guard.views import Views
 from gateway.link.journal import JournalReader, journal_path
 from gateway.link.records import MinuteRecord, RequestRecord
 from gateway.runtime import loop_lag, sd_notify
+from gateway.runtime.swift import favour_the_loop
 
 log = logging.getLogger(__name__)
 
 TICK_MS = 1_000
 """Every outlet's timers are looked at once in this time, a slice of them at a time."""
 TICK_SLICES = 20
+COUNT_AFTER_S = 0.004
+"""Samples are counted so much later than they are judged."""
 FIRST_READ_S = 5.0
 """How long a start waits for every bus to be read once."""
 FIRST_WRITE_S = 10.0
@@ -100,6 +103,7 @@ class Guard:
         self.drivers = self._drivers()
         self.metrics = Metrics(self.fleet, self.journal, self.drivers, self.clock)
         self._minutes = Minutes()
+        self._uncounted: list[tuple[Outlet, Sample]] = []
         self._stop = asyncio.Event()
         self.control = ControlServer(
             state_dir, site.guard.socket_group, self._service(), self.journal
@@ -108,6 +112,7 @@ class Guard:
     async def run(self) -> None:
         """Run until told to stop (SIGTERM, SIGINT or ``stop``)."""
         self._catch_signals()
+        self.control.bind()
         self.journal.start()
         await self._write_first()
         async with asyncio.TaskGroup() as group:
@@ -123,6 +128,7 @@ class Guard:
             ):
                 tasks.append(group.create_task(_for_ever(work, name), name=name))
             await self._first_round()
+            favour_the_loop()
             log.info("guard is ready: %d outlets", len(self.fleet.outlets))
             sd_notify.notify("READY=1", f"STATUS=keeps {len(self.fleet.outlets)} outlets safe")
             await self._stop.wait()
@@ -153,13 +159,21 @@ class Guard:
             return reader.request(request_id)
 
     def _on_sample(self, outlet: Outlet, sample: Sample) -> None:
-        """Count the sample, and gather minutes of outlets in use."""
-        self.metrics.sample()
-        if outlet.state.lease is not None:
-            total_uj = outlet.state.energy.total_uj
-            self._keep(self._minutes.add(outlet.id, sample, total_uj))
-        else:
-            self._keep(self._minutes.close(outlet.id))
+        """Note the sample for later: statistics wait until a cut-off it may cause has left."""
+        if not self._uncounted:
+            asyncio.get_running_loop().call_later(COUNT_AFTER_S, self._count)
+        self._uncounted.append((outlet, sample))
+
+    def _count(self) -> None:
+        """Count samples, and gather minutes of outlets in use."""
+        samples, self._uncounted = self._uncounted, []
+        self.metrics.samples(len(samples))
+        for outlet, sample in samples:
+            if outlet.state.lease is not None:
+                total_uj = outlet.state.energy.total_uj
+                self._keep(self._minutes.add(outlet.id, sample, total_uj))
+            else:
+                self._keep(self._minutes.close(outlet.id))
 
     def _keep(self, minute: MinuteRecord | None) -> None:
         if minute is None:

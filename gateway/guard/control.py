@@ -1,4 +1,9 @@
-"""The guard's control socket: who may come in, and whose line is next."""
+"""The control socket: who may speak to the guard, and one line of one client a turn.
+
+``<state_dir>/guard.sock``, JSON-RPC 2.0, one message a line (``gateway.link.rpc``). All
+clients together get one request worked on in each turn of the event loop, so that a client
+that floods the socket delays neither a cut-off nor the others.
+"""
 
 from __future__ import annotations
 
@@ -7,203 +12,246 @@ import contextlib
 import grp
 import logging
 import os
-import pwd
 import socket
+import stat
 import struct
 from collections import deque
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
-from gateway.core.errors import FixInstallation, NotAllowed, PilegateError, TryLater
+from gateway.core.errors import FixInstallation, NotAllowed, PilegateError, Refused, TryLater
 from gateway.guard.control_connection import Connection
 from gateway.guard.control_dispatch import Dispatcher
 from gateway.guard.control_follow import Follower, FollowHub
 from gateway.guard.control_service import GuardService
 from gateway.guard.journal import Journal
-from gateway.link.address import bind_unix, socket_path
-from gateway.link.requests import FollowRequest
+from gateway.link.address import bind_unix, connect_unix, socket_path
+from gateway.link.requests import FollowRequest, Method
 from gateway.link.rpc import BadRequest, Request, error_line, parse_request
 
 MOST_CLIENTS = 64
+BACKLOG = 128
+SOCKET_MODE = 0o660
+STOP_S = 1.0
+"""How long requests under way may take when the guard stops."""
+
+_SO_PEERGROUPS = 59
+"""Supplementary groups of the peer (socket(7), Linux 4.13; asm-generic value: x86, Arm)."""
 
 log = logging.getLogger(__name__)
 
 
 class ControlServer:
-    """Listens on the socket; every connection gets one line's turn after the other."""
+    """The guard's socket: everyone who is let in gets one line's turn after the other."""
 
     def __init__(
         self, state_dir: Path, group: str | None, service: GuardService, journal: Journal
     ) -> None:
+        """``group``: a group of the system whose members may speak to the guard as well."""
         self.path = socket_path(state_dir)
         self._group = group
-        self._dispatcher = Dispatcher(service)
+        self._gid: int | None = None
         self._journal = journal
+        self._dispatcher = Dispatcher(service)
         self._hub = FollowHub(journal.path, service, journal.last_seq, self._dispatcher.encoding)
+        self._sock: socket.socket | None = None
         self._connections: set[Connection] = set()
         self._round: deque[Connection] = deque()
-        self._wake = asyncio.Event()
+        self._work = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        """Serve until cancelled. Raises FixInstallation if the socket can't be made."""
-        self._journal.subscribe(self._hub.on_facts)
-        sock = self._bind()
-        server = await asyncio.get_running_loop().create_unix_server(
-            lambda: Connection(self), sock=sock
-        )
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._hub.show(), name="control: show")
-                group.create_task(self._take_turns(), name="control: turns")
-        finally:
-            server.close()
-            for task in self._tasks:
-                task.cancel()
-            for connection in list(self._connections):
-                connection.drop("the guard is stopping")
-            self._journal.unsubscribe(self._hub.on_facts)
-            self._hub.close()
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
+    def bind(self) -> None:
+        """Take the address; nobody is let in before ``run``.
 
-    def _bind(self) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        Raises FixInstallation when another guard is running there, the group does not
+        exist, or the directory can't be used.
+        """
+        if self._group is not None:
+            self._gid = _group_id(self._group)
+        _clear_stale(self.path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # The state directory is locked by this guard: a socket left there is nobody's.
-            self.path.unlink(missing_ok=True)
-            before = os.umask(0o177)
-            try:
-                bind_unix(sock, self.path)
-            finally:
-                os.umask(before)
-            self._give_to_group()
+            bind_unix(sock, self.path)
+            self.path.chmod(SOCKET_MODE)
+            if self._gid is not None:
+                os.chown(self.path, -1, self._gid)
         except OSError as err:
             sock.close()
             raise FixInstallation(
-                f"{self.path}: {err.strerror}: the guard must be able to make its socket there"
+                f"{self.path}: {err.strerror}: give the guard a state directory it may write to"
+                + (f", and make it a member of the group {self._group}" if self._group else "")
             ) from err
-        return sock
+        sock.setblocking(False)
+        self._sock = sock
 
-    def _give_to_group(self) -> None:
-        if self._group is not None:
-            try:
-                os.chown(self.path, -1, grp.getgrnam(self._group).gr_gid)
-            except KeyError:
-                raise FixInstallation(
-                    f"there is no group {self._group!r}: add it "
-                    f"(groupadd --system {self._group}), or correct guard.socket_group"
-                ) from None
-            except PermissionError:
-                raise FixInstallation(
-                    f"{self.path}: can't be given to group {self._group!r}: "
-                    "make the guard's user a member of it"
-                ) from None
-        self.path.chmod(0o660)
+    async def run(self) -> None:
+        """Serve until cancelled; then close every connection and the socket.
 
-    # What connections say (control_connection.Host)
+        Raises FixInstallation as ``bind`` does, unless that was done before.
+        """
+        if self._sock is None:
+            self.bind()
+        server = await asyncio.get_running_loop().create_unix_server(
+            lambda: Connection(self), sock=self._sock, backlog=BACKLOG
+        )
+        self._journal.subscribe(self._hub.on_facts)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._serve(), name="control-requests")
+                group.create_task(self._hub.show(), name="control-views")
+        finally:
+            self._journal.unsubscribe(self._hub.on_facts)
+            server.close()
+            self.path.unlink(missing_ok=True)
+            await self._close()
+
+    # What connections tell
 
     def admit(self, connection: Connection) -> PilegateError | None:
-        """Count a new client in, or say why not."""
-        transport = connection.transport
-        assert transport is not None
-        uid = _peer_uid(transport.get_extra_info("socket"))
-        if not _may_speak(uid, self._group):
+        """Count a client in, or say why it may not speak to the guard."""
+        assert connection.transport is not None
+        if not self._may_speak(connection.transport):
             return NotAllowed(
-                f"user id {uid} may not speak to the guard: use the guard's user or root, "
-                "or join the group named in guard.socket_group"
+                "this user may not speak to the guard: use the guard's user or root"
+                + (f", or join the group {self._group}" if self._group else "")
             )
         if len(self._connections) >= MOST_CLIENTS:
-            return TryLater(f"{MOST_CLIENTS} connections are open: close one, or try again")
+            return TryLater(f"{MOST_CLIENTS} clients are connected already: close one, try again")
         self._connections.add(connection)
         return None
 
     def ready(self, connection: Connection) -> None:
-        """Put a connection into the round."""
+        """Have a connection looked at in the round."""
         if not connection.queued and connection in self._connections:
             connection.queued = True
             self._round.append(connection)
-            self._wake.set()
+            self._work.set()
 
     def gone(self, connection: Connection) -> None:
-        """Forget a connection."""
         self._connections.discard(connection)
         self._hub.leave(connection)
 
-    # One line a turn
+    # Work
 
-    async def _take_turns(self) -> None:
-        """Work on one line of one connection in a turn of the loop: nobody crowds out others."""
+    async def _serve(self) -> None:
         while True:
+            await self._work.wait()
+            self._work.clear()
             while self._round:
                 connection = self._round.popleft()
                 connection.queued = False
-                self._one_line(connection)
-                await asyncio.sleep(0)
-            self._wake.clear()
-            await self._wake.wait()
+                if self._step(connection):
+                    self.ready(connection)
+                    await asyncio.sleep(0)
 
-    def _one_line(self, connection: Connection) -> None:
+    def _step(self, connection: Connection) -> bool:
+        """Begin one request of a client; False when there is none to begin now."""
         try:
             line = connection.take_line()
         except BadRequest as err:
-            connection.close(error_line(None, err))
-            return
+            connection.close(error_line(err.id, err))
+            return False
         if line is None:
-            return
-        self.ready(connection)
-        if not line.strip():
-            return
+            return False
+        connection.begin()
         try:
             request = parse_request(line)
         except BadRequest as err:
-            connection.send(error_line(err.id, err))
-            return
-        connection.begin()
-        self._spawn(self._answer(connection, request), f"control: {request.method[:20]}")
+            connection.finish(error_line(err.id, err))
+            return True
+        self._spawn(self._answer(connection, request), f"control-{request.method[:20]}")
+        return True
 
     async def _answer(self, connection: Connection, request: Request) -> None:
-        joined: list[Follower] = []
+        follower: Follower | None = None
 
         async def follow(params: object) -> bytes:
-            asked = FollowRequest.from_json(params)
+            nonlocal follower
+            wanted = FollowRequest.from_json(params)
             if connection.follows:
-                raise TryLater("this connection follows already: open another one")
+                raise Refused("this connection follows already: use another one", code="follows")
             connection.follows = True
             try:
-                cursor, answer = await self._hub.check(asked)
-            except PilegateError:
+                cursor, answer = await self._hub.check(wanted)
+            except BaseException:
                 connection.follows = False
                 raise
-            joined.append(Follower(connection, cursor, asked.views, behind=asked.views))
+            follower = Follower(connection, cursor, wanted.views)
             return answer
 
         connection.finish(await self._dispatcher.answer(request, follow))
-        for follower in joined:
-            self._spawn(self._hub.feed(follower), "control: follow")
+        if follower is not None:
+            self._spawn(self._hub.feed(follower), f"control-{Method.FOLLOW}-facts")
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        # A client's task lives as long as its client, not as long as the server's group:
+        # it never raises, and is waited for when the guard stops.
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _close(self) -> None:
+        """Flag, drain, bounded wait, cancel."""
+        if self._tasks:
+            waiting = [t for t in self._tasks if not t.get_name().endswith("-facts")]
+            if waiting:
+                await asyncio.wait(waiting, timeout=STOP_S)
+        for connection in list(self._connections):
+            connection.drop("the guard stops") if connection.follows else connection.close()
+        self._hub.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-def _peer_uid(sock: socket.socket) -> int:
-    """Return the user id at the other end (SO_PEERCRED, unix(7))."""
-    size = struct.calcsize("3i")
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return int(uid)
+    def _may_speak(self, transport: asyncio.Transport) -> bool:
+        """Ask the kernel who the peer was when it connected (SO_PEERCRED)."""
+        handle = transport.get_extra_info("socket").fileno()
+        with contextlib.closing(socket.socket(fileno=os.dup(handle))) as sock:
+            cred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            _, uid, gid = struct.unpack("3i", cred)
+            if uid in (0, os.geteuid()) or gid == self._gid:
+                return True
+            if self._gid is None:
+                return False
+            try:
+                groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * 1_024)
+            except OSError as err:
+                log.debug("control: groups of a peer: %s", err)
+                return False
+        return self._gid in struct.unpack(f"{len(groups) // 4}I", groups)
 
 
-def _may_speak(uid: int, group: str | None) -> bool:
-    if uid in (0, os.geteuid()):
-        return True
-    if group is None:
-        return False
+def _group_id(name: str) -> int:
     try:
-        entry = grp.getgrnam(group)
-        user = pwd.getpwuid(uid)
+        return grp.getgrnam(name).gr_gid
     except KeyError:
-        return False
-    return user.pw_gid == entry.gr_gid or user.pw_name in entry.gr_mem
+        raise FixInstallation(
+            f"guard.socket_group: there is no group {name!r} here: make it with `groupadd {name}`, "
+            "or name another one in the site file"
+        ) from None
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove the socket that a guard left behind when it died.
+
+    Raises FixInstallation when a guard answers there, or it is something else.
+    """
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FixInstallation(f"{path}: is not a socket: move it away")
+    except FileNotFoundError:
+        return
+    except OSError as err:
+        raise FixInstallation(f"{path}: {err.strerror}: check the state directory") from err
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+        sock.setblocking(False)
+        try:
+            connect_unix(sock, path)
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as err:
+            log.debug("control: %s: %s", path, err)
+    raise FixInstallation(f"{path}: another guard is running there: stop that one first")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from gateway.core.errors import PilegateError
 from gateway.guard.control_service import GuardService, Soon
-from gateway.link.messages import MOST_VIEWS
+from gateway.link.messages import MOST_VIEWS, OutletView
 from gateway.link.requests import (
     LimitsRequest,
     Method,
@@ -170,9 +170,23 @@ class Dispatcher:
         return b"[" + b",".join(pieces) + b"]"
 
 
-def views_json(views: Sequence[Any]) -> bytes:
-    """Encode views, separated by commas, without the list's brackets."""
-    return dump([view.to_json() for view in views])[1:-1]
+def views_json(views: Sequence[OutletView]) -> bytes:
+    """Encode views, separated by commas, without the list's brackets.
+
+    A view that JSON can't say (a value that is not a number) is left out and logged.
+    """
+    try:
+        return dump([view.to_json() for view in views])[1:-1]
+    except (ValueError, TypeError):
+        return b",".join(_each_view(views))
+
+
+def _each_view(views: Sequence[OutletView]) -> Iterator[bytes]:
+    for view in views:
+        try:
+            yield dump(view.to_json())
+        except (ValueError, TypeError) as err:
+            log.error("control: outlet %s can't be shown: %s", view.outlet, err)  # noqa: TRY400 - the trace says nothing
 
 
 async def _settled(answer: Soon[T]) -> T:

@@ -115,10 +115,9 @@ class FollowHub:
         try:
             while await follower.connection.until_writable():
                 follower.news.clear()
-                lines = await self._next(follower.cursor)
+                lines, follower.cursor = await self._next(follower.cursor)
                 if lines:
                     follower.connection.send(b"".join(lines))
-                    follower.cursor += len(lines)
                     await asyncio.sleep(0)
                 elif not follower.connection.closing:
                     await follower.news.wait()
@@ -147,11 +146,14 @@ class FollowHub:
         changed_s = 0.0
         while True:
             await self._wait_for_viewers()
-            if any(follower.behind for follower in self._viewers()):
-                await self._show_all()
-            if loop.time() - changed_s >= VIEWS_EVERY_S:
-                changed_s = loop.time()
-                await self._show_changed()
+            try:
+                if any(follower.behind for follower in self._viewers()):
+                    await self._show_all()
+                if loop.time() - changed_s >= VIEWS_EVERY_S:
+                    changed_s = loop.time()
+                    await self._show_changed()
+            except Exception:  # what is shown is never worth the guard's end
+                log.exception("control: outlets could not be shown")
             await asyncio.sleep(FULL_EVERY_S)
 
     async def _wait_for_viewers(self) -> None:
@@ -196,20 +198,25 @@ class FollowHub:
             if len(views) < SLICE_VIEWS:
                 return
 
-    async def _next(self, cursor: int) -> list[bytes]:
-        """Give the lines after a cursor: from the ring, from the file, or none yet."""
+    async def _next(self, cursor: int) -> tuple[list[bytes], int]:
+        """Give the lines after a cursor, and the cursor after them.
+
+        They come from the ring, or from the file, or there are none yet.
+        """
         if cursor >= self._last_seq:
-            return []
+            return [], cursor
         if cursor + 1 >= self._ring_first:
             start = cursor + 1 - self._ring_first
-            return self._ring[start : start + AT_ONCE]
+            lines = self._ring[start : start + AT_ONCE]
+            return lines, cursor + len(lines)
         return await self._in_thread(lambda: self._replay(cursor))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _replay(self, cursor: int) -> list[bytes]:
-        return [fact_line(fact) for fact in self._open().facts_after(cursor, REPLAY_PAGE)]
+    def _replay(self, cursor: int) -> tuple[list[bytes], int]:
+        facts = self._open().facts_after(cursor, REPLAY_PAGE)
+        return [fact_line(fact) for fact in facts], facts[-1].seq if facts else cursor
 
     def _bounds(self) -> tuple[int, int]:
         return self._open().first_seq(), self._open().last_seq()

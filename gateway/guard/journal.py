@@ -30,6 +30,8 @@ RESERVE = 8_192
 DELIVERED_AT_ONCE = 50
 """Entries whose outcome is told in one turn of the loop: a cut-off never waits longer."""
 
+WAKE_AFTER_S = 0.003
+
 log = logging.getLogger(__name__)
 
 
@@ -68,6 +70,7 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outcomes: deque[Outcome] = deque()
         self._delivering = False
+        self._waking = False
         self._listeners: list[Callable[[Sequence[Fact]], None]] = []
 
     def start(self) -> None:
@@ -97,6 +100,7 @@ class Journal:
                 if self.state.detail == ""
                 else f"the journal can't be written: {self.state.detail}"
             )
+        self._wake_soon()
         return ticket
 
     def put_urgent(self, entry: Entry) -> Ticket:
@@ -105,7 +109,23 @@ class Journal:
         Once even the reserve is full, only state and the facts it rests on are kept, under
         one ticket for all.
         """
-        return self._queue.put_urgent(entry)
+        ticket = self._queue.put_urgent(entry)
+        self._wake_soon()
+        return ticket
+
+    def _wake_soon(self) -> None:
+        """Wake the writer once the frame that switches off has left.
+
+        A thread that wakes takes the interpreter from the loop for up to its switch interval,
+        and an entry is put in the very call that queues the cut-off.
+        """
+        if self._loop is not None and not self._waking:
+            self._waking = True
+            self._loop.call_later(WAKE_AFTER_S, self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        self._queue.wake()
 
     @property
     def state(self) -> State:

@@ -91,8 +91,12 @@ class Queue:
         ticket = Ticket()
         self._entries.append(Waiting(entry, ticket, urgent))
         self._urgent += urgent
-        self._changed.notify()
         return ticket
+
+    def wake(self) -> None:
+        """Have the writer look at what waits."""
+        with self._changed:
+            self._changed.notify()
 
     def take(self, wait_s: float, not_before_s: float) -> list[Waiting]:
         """Take what waits, oldest first; an empty list when nothing came within ``wait_s``.

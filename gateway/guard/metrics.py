@@ -27,11 +27,9 @@ class Metrics:
         self, fleet: Fleet, journal: Journal, drivers: Sequence[BusFigures], clock: Clock
     ) -> None:
         self._registry = CollectorRegistry()
-        self._samples = Counter(
+        self.samples = Counter(
             "pilegate_samples", "Samples taken of outlets.", registry=self._registry
-        )
-        # Bound once: this is counted a thousand times a second.
-        self.sample = self._samples.inc
+        ).inc
         self._ends = Counter(
             "pilegate_ends", "Leases that ended.", ["reason"], registry=self._registry
         )

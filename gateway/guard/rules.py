@@ -6,7 +6,7 @@ count: a value that grew old proves nothing, that is what the rule *silence* is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -27,49 +27,66 @@ class Cause(NamedTuple):
     unit: str
 
 
-def causes(sample: Sample, limits: Limits, lease_power_w: float | None) -> list[Cause]:
-    """Judge each quantity that the sample holds by each rule that concerns it."""
+def causes(
+    sample: Sample, limits: Limits, lease_power_w: float | None, held: Container[Reason]
+) -> list[Cause]:
+    """Judge each quantity that the sample holds by each rule that concerns it.
+
+    Told are the causes that are present, and those that are gone but were ``held`` until now:
+    of most samples of most outlets, nothing.
+    """
     found: list[Cause] = []
     if sample.current_a is not None:
         amps = abs(sample.current_a)
         instant, delayed = limits.overcurrent_instant, limits.overcurrent
         if instant is not None:
             above = amps > instant.above_a
-            found.append(
-                Cause(Reason.OVERCURRENT_INSTANT, instant, above, amps, instant.above_a, "A")
-            )
+            if above or Reason.OVERCURRENT_INSTANT in held:
+                reason = Reason.OVERCURRENT_INSTANT
+                found.append(Cause(reason, instant, above, amps, instant.above_a, "A"))
         if delayed is not None:
             above = amps > delayed.above_a
-            found.append(Cause(Reason.OVERCURRENT, delayed, above, amps, delayed.above_a, "A"))
+            if above or Reason.OVERCURRENT in held:
+                found.append(Cause(Reason.OVERCURRENT, delayed, above, amps, delayed.above_a, "A"))
     power = limits.overpower
     if sample.power_w is not None and power is not None:
         watts = abs(sample.power_w)
         limit_w = power.above_w if lease_power_w is None else min(power.above_w, lease_power_w)
-        found.append(Cause(Reason.OVERPOWER, power, watts > limit_w, watts, limit_w, "W"))
+        if watts > limit_w or Reason.OVERPOWER in held:
+            found.append(Cause(Reason.OVERPOWER, power, watts > limit_w, watts, limit_w, "W"))
     if sample.voltage_v is not None:
-        volts = sample.voltage_v
-        over, under = limits.overvoltage, limits.undervoltage
-        if over is not None:
-            above = volts > over.above_v
-            found.append(Cause(Reason.OVERVOLTAGE, over, above, volts, over.above_v, "V"))
-        if under is not None:
-            below = volts < under.below_v
-            found.append(Cause(Reason.UNDERVOLTAGE, under, below, volts, under.below_v, "V"))
-    found += _module(sample, limits)
+        found += _voltage(sample.voltage_v, limits, held)
+    if sample.temperature_c is not None or sample.alarm is not None:
+        found += _module(sample, limits, held)
     return found
 
 
-def _module(sample: Sample, limits: Limits) -> list[Cause]:
+def _voltage(volts: float, limits: Limits, held: Container[Reason]) -> list[Cause]:
+    found: list[Cause] = []
+    over, under = limits.overvoltage, limits.undervoltage
+    if over is not None:
+        above = volts > over.above_v
+        if above or Reason.OVERVOLTAGE in held:
+            found.append(Cause(Reason.OVERVOLTAGE, over, above, volts, over.above_v, "V"))
+    if under is not None:
+        below = volts < under.below_v
+        if below or Reason.UNDERVOLTAGE in held:
+            found.append(Cause(Reason.UNDERVOLTAGE, under, below, volts, under.below_v, "V"))
+    return found
+
+
+def _module(sample: Sample, limits: Limits, held: Container[Reason]) -> list[Cause]:
     found: list[Cause] = []
     hot, alarm = limits.overtemperature, limits.device_alarm
     if sample.temperature_c is not None and hot is not None:
         heat_c = sample.temperature_c
-        found.append(
-            Cause(Reason.OVERTEMPERATURE, hot, heat_c > hot.above_c, heat_c, hot.above_c, "C")
-        )
+        above = heat_c > hot.above_c
+        if above or Reason.OVERTEMPERATURE in held:
+            found.append(Cause(Reason.OVERTEMPERATURE, hot, above, heat_c, hot.above_c, "C"))
     if sample.alarm is not None and alarm is not None:
         raised = sample.alarm
-        found.append(Cause(Reason.DEVICE_ALARM, alarm, raised, float(raised), 0.0, "bit"))
+        if raised or Reason.DEVICE_ALARM in held:
+            found.append(Cause(Reason.DEVICE_ALARM, alarm, raised, float(raised), 0.0, "bit"))
     return found
 
 
@@ -77,7 +94,7 @@ def hold(
     holds: Mapping[Reason, int], judged: list[Cause], at_ms: int
 ) -> tuple[Mapping[Reason, int], list[Finding]]:
     """Note since when causes last, and return the rules whose delay is over."""
-    if not holds and not any(cause.present for cause in judged):
+    if not judged:
         return holds, []
     findings: list[Finding] = []
     changed: dict[Reason, int] = dict(holds)

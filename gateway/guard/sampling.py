@@ -90,8 +90,9 @@ def newer(measured: Measured, sample: Sample) -> Measured:
 
 def _judge(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
     lease = turn.state.lease
-    judged = list(rules.causes(sample, turn.limits, lease.power_w if lease else None))
-    holds, findings = rules.hold(turn.state.holds, judged, sample.at_ms)
+    held = turn.state.holds
+    judged = rules.causes(sample, turn.limits, lease.power_w if lease else None, held)
+    holds, findings = rules.hold(held, judged, sample.at_ms)
     share = turn.state.inverse_share
     inverse = turn.limits.overcurrent_inverse
     if inverse is not None and sample.current_a is not None and turn.state.phase in ACTIVE:

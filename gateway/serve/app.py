@@ -20,6 +20,8 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import PilegateError
 from gateway.link.address import socket_path
 from gateway.link.journal import journal_path
+from gateway.runtime.loop_lag import measure
+from gateway.runtime.sd_notify import notify, watchdog
 from gateway.serve.command_facts import CommandFacts
 from gateway.serve.commands import Commands
 from gateway.serve.delivery import Delivery
@@ -70,6 +72,9 @@ class Serve:
             inquiries=Inquiries(self.link, database),
             metrics=self._metrics(site),
         )
+        self._lag = self.services.metrics.histogram(
+            "pilegate_serve_loop_lag_seconds", "How late the event loop was."
+        )
         self.app = make_app(self.services)
 
     def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[NoReturn]]:
@@ -79,6 +84,8 @@ class Serve:
             "facts": self.taker.run(),
             "commands": self.delivery.run(self.commands),
             "tokens": self.tokens.run(),
+            "loop-lag": measure(self._lag.observe),
+            "watchdog": watchdog(),
         }
         return [
             tasks.create_task(_for_ever(name, coroutine), name=name)
@@ -165,8 +172,10 @@ async def serve(
                 if announce is not None:
                     announce(address)
                 log.info("API listens on %s", address)
+                notify("READY=1", f"STATUS=API listens on {address}")
                 await stopping.wait()
                 log.info("stopping")
+                notify("STOPPING=1")
                 await _stop(whole, server, http)
                 for task in background:
                     task.cancel()

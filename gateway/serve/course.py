@@ -158,7 +158,8 @@ class Course:
         if len(self.targets) == 1:
             return Judgement(state, part.code, part.message)
         count = f"{len(bad)} of {len(self.targets)} outlets"
-        return Judgement(state, part.code, f"{count}; {outlet}: {part.message}")
+        message = part.message.removeprefix(f"{outlet}: ")
+        return Judgement(state, part.code, f"{count}; {outlet}: {message}")
 
 
 @dataclass(frozen=True, slots=True)

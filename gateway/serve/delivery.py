@@ -169,7 +169,7 @@ class Delivery:
             request_id=course.request_id(command.id, outlet.id, single=count == 1),
         )
         try:
-            answer = OnAnswer.from_json(await self._link.call(Method.ON, **request.to_json()))
+            answer = await self._link.ask(Method.ON, OnAnswer.from_json, request.to_json())
         except GuardAway as err:
             return _part(OutletResult.FAILED, course.NOT_DELIVERED, str(err))
         except (TryLater, FixInstallation) as err:
@@ -214,8 +214,9 @@ class Delivery:
         why = "it was not sent in time"
         while self._still_meant(command):
             try:
-                answer = await self._link.call(order.action.value, **request.to_json())
-                verdicts = verdicts_from_json(answer)
+                verdicts = await self._link.ask(
+                    order.action.value, verdicts_from_json, request.to_json()
+                )
             except (TryLater, FixInstallation) as err:
                 why = str(err)
                 if not told:

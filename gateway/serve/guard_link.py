@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from gateway.core.errors import FixInstallation, PilegateError, TryLater
+from gateway.core.errors import CorrectInput, FixInstallation, PilegateError, TryLater
 from gateway.link.client import GuardClient
 
 CALL_TIMEOUT_S = 10.0
+
+T = TypeVar("T")
 
 
 class GuardAway(TryLater):
@@ -48,6 +51,23 @@ class GuardLink:
             raise
         finally:
             await self._leave(line)
+
+    async def ask(
+        self, method: str, read: Callable[[object], T], params: Mapping[str, object]
+    ) -> T:
+        """Ask the guard and read its answer.
+
+        Raises as ``call``, and FixInstallation for an answer that can't be read: what was
+        asked for may have been done.
+        """
+        answer = await self.call(method, **params)
+        try:
+            return read(answer)
+        except CorrectInput as err:
+            raise FixInstallation(
+                f"guard's answer to {method} can't be read: {err}: are guard and this program "
+                "of one version?"
+            ) from err
 
     async def close(self) -> None:
         """Close the connection."""

@@ -19,7 +19,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from gateway.config.site import TlsFiles
 from gateway.core.errors import FixInstallation
 
-MOST_CONNECTIONS = 1_000
+MOST_CONNECTIONS = 500
+"""Half of the files that a process may usually have open."""
 BACKLOG = 256
 KEEP_ALIVE_S = 30
 HEAD_WITHIN_S = 10.0

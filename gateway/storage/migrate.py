@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from alembic import command
@@ -27,7 +26,6 @@ async def migrate(database: Database) -> None:
     Raises FixInstallation when a newer program has already changed the database, and as
     ``Database.writing``.
     """
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         async with database.engine.begin() as connection:
             if not database.is_sqlite:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.core.errors import PilegateError
 from tests.bench.figures import Spread, table
 from tests.bench.latency import CutOffs, measure_latency
 from tests.bench.processes import BenchFailed
@@ -38,7 +39,7 @@ def main() -> int:
     folder.mkdir(parents=True)
     try:
         result = asyncio.run(_measure(folder, arguments.only or PARTS, quick=bool(arguments.quick)))
-    except BenchFailed as error:
+    except (BenchFailed, PilegateError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

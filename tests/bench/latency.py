@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.runtime.supervisor import SERVE_NICE
 from tests.bench.cuts import overload
 from tests.bench.figures import Spread
 from tests.bench.guard import cpu_s, guarding, switch_all_on
@@ -139,9 +140,10 @@ async def _flooded(site: BenchSite, folder: Path) -> AsyncIterator[Program]:
         *("tests.bench.flood", "--port", str(site.api_port), "--for", "600"),
         *("--connections", str(FLOOD_CONNECTIONS)),
     ]
-    async with running("serve", arguments, folder) as serve:
+    async with running("serve", arguments, folder, nice=SERVE_NICE) as serve:
         await _listening(serve, site.api_port)
-        async with running("flood", flood_arguments, folder) as flood:
+        # On a site the flood would come from elsewhere, and take no time of this machine.
+        async with running("flood", flood_arguments, folder, nice=SERVE_NICE) as flood:
             flood.say(token)
             await flood.wait_for("flood")
             yield flood

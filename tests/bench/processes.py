@@ -105,12 +105,14 @@ class Program:
 
 
 @contextlib.asynccontextmanager
-async def running(name: str, arguments: Sequence[str], folder: Path) -> AsyncIterator[Program]:
+async def running(
+    name: str, arguments: Sequence[str], folder: Path, *, nice: int = 0
+) -> AsyncIterator[Program]:
     """Run ``python -m ARGUMENTS``; its stderr goes to a log in ``folder``."""
     log = folder / f"{name}.log"
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *arguments),
+            *("nice", "-n", str(nice), sys.executable, "-m", *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,

@@ -18,6 +18,7 @@ from tests.bench.sites import FAR, LIMIT_A, NEAR, BenchSite, write_rtu_site
 from tests.bench.tap import Tap
 
 MODULES = 8
+ON_AT_ONCE = 8
 WARM_UP_S = 2.0
 LIMIT_DIGITS = round(LIMIT_A * 100)
 """In the reference module's registers, which count 0.01 A."""
@@ -88,7 +89,7 @@ async def measure_use(folder: Path, baud: int, seconds: float) -> list[LineUse]:
             await bare.wait_for("ready")
             found.append(await _use(simulator, baud, "bare pymodbus loop", seconds))
         async with guarding(site, folder) as (_, client):
-            await switch_all_on(client, site.outlets)
+            await switch_all_on(client, site.outlets, ON_AT_ONCE)
             found.append(await _use(simulator, baud, "guard", seconds))
     return found
 
@@ -122,6 +123,6 @@ async def count_foreign(folder: Path, baud: int, cuts: int) -> list[int]:
     async with simulating(site, folder) as simulator:
         with contextlib.closing(Tap(folder / NEAR, folder / FAR, LIMIT_DIGITS)) as tap:
             async with guarding(site, folder) as (_, client):
-                await switch_all_on(client, site.outlets)
+                await switch_all_on(client, site.outlets, ON_AT_ONCE)
                 await overload(simulator, site.in_turn()[:cuts], each_s=0.6 * cycle_s)
                 return tap.foreign()

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "config" / "scenarios").glob("*.yaml"))
-AT_ONCE = 4
+AT_ONCE = 6
 """Scenarios mostly wait: several at once load two cores a little."""
 START_AND_STOP_S = 100.0
 

@@ -133,7 +133,7 @@ def test_a_wide_table_has_pile_and_note() -> None:
     )
     row = lines(table, 140)[1]
     assert row.split()[1] == "n1"
-    assert "cut for overcurrent_instant, release: operator; " in row
+    assert "overcurrent_instant, release: operator; alarm" in row
 
 
 def test_old_values_say_that_they_are_old() -> None:
