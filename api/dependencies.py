@@ -54,8 +54,8 @@ bearer = HTTPBearer(
 )
 
 
-def services_of(request: Request) -> Services:
-    """Give the services that the app was made with."""
+async def services_of(request: Request) -> Services:
+    """Give the services that the app was made with. Async: else a thread would be asked."""
     services: Services = request.app.state.services
     return services
 

@@ -129,7 +129,10 @@ def _say(text: str) -> None:
 
 
 def _reader_went_away() -> int:
-    """End quietly: the reader of our output (``head``, a pager) has seen enough."""
+    """End quietly: the reader of our output (``head``, a pager) has seen enough.
+
+    Not with 0: what was to be told may be that something failed.
+    """
     with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return Exit.OK
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.FAILED

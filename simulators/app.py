@@ -20,6 +20,7 @@ from simulators.load_specs import TraceSpec
 from simulators.loads import LoadFactory, load_factory
 from simulators.mains import MainsSettings
 from simulators.player import Player
+from simulators.priority import take_priority
 from simulators.records import Recorder
 from simulators.rtu_line import RtuLine
 from simulators.scenario import CommandStep, PlugStep, Scenario, Step, parse_step
@@ -204,7 +205,8 @@ class Simulation:
             ports[server.place.id] = {"host": server.place.host, "port": await server.start()}
         for line in self._lines:
             ports[line.place.id] = {"port": str(line.place.port), "device": line.start()}
-        self._recorder.tell({"kind": "ready", "buses": ports, "outlets": len(self.world.outlets)})
+        record = {"kind": "ready", "buses": ports, "outlets": len(self.world.outlets)}
+        self._recorder.tell({**record, "has_priority": take_priority()})
 
     def begin(self) -> None:
         """Time zero."""

@@ -11,12 +11,10 @@ from typing import Any
 
 from simulators import codec
 from simulators.codec import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, ModbusException
-from simulators.profiles import ModuleLimit, SimProfile
+from simulators.own_limits import OwnLimits
+from simulators.profiles import SimProfile
 from simulators.quirks import quirks_of
 from simulators.registers import Channel, Moment, RegisterImage
-
-MODULE_LIMIT_DELAY_S = 2.0
-"""The reference module opens a relay whose limit was exceeded for this long."""
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -56,8 +54,8 @@ class SimDevice:
         self._over: set[str] = set()
         self._report = report
         self._quirks = quirks_of(profile.name)
+        self._limits = OwnLimits(profile, channels)
         self._image = RegisterImage(profile, self._memory())
-        self._exceeded_since_s: dict[int, float] = {}
         self._flash_until_s: dict[int, float] = {}
         self._heard_s = now_s
 
@@ -81,9 +79,9 @@ class SimDevice:
             if now_s >= until_s:
                 del self._flash_until_s[index]
                 self._switch(index, False, now_s, by="module", at_ns=None)
-        for limit in self.profile.module_limits:
-            for index in range(len(self.channels)):
-                self._keep_limit(limit, index, now_s)
+        for index in self._limits.to_open(now_s):
+            self.channels[index].alarm = True
+            self._switch(index, False, now_s, by="module", at_ns=None)
 
     def report_over(self, outlet: str, above_a: float) -> None:
         """Name ``outlet`` in the first reply that shows more than ``above_a`` (0: no more)."""
@@ -214,7 +212,9 @@ class SimDevice:
             if value not in (relay.on, relay.off):
                 raise ModbusException(ILLEGAL_VALUE)
             orders.append(_Order(index, value == relay.on))
-        self._image.memory.update(stored)
+        if stored:
+            self._image.memory.update(stored)
+            self._limits.load(self._image.memory)
         return orders
 
     # Relays
@@ -242,11 +242,7 @@ class SimDevice:
         memory = dict(self._quirks.registers)
         if self.profile.watchdog is not None:
             memory[codec.Space.HOLDING, self.profile.watchdog.address] = 0
-        for limit in self.profile.module_limits:
-            for index in range(self.profile.channels):
-                for word in range(limit.words):
-                    at = limit.address + index * limit.stride + word
-                    memory[codec.Space.HOLDING, at] = 0
+        memory.update(self._limits.registers())
         return memory
 
     def _watchdog(self, now_s: float) -> None:
@@ -259,32 +255,3 @@ class SimDevice:
         for index, channel in enumerate(self.channels):
             if channel.relay.relay.commanded_on:
                 self._switch(index, False, now_s, by="watchdog", at_ns=None)
-
-    def _limit_value(self, limit: ModuleLimit, index: int) -> float:
-        first = limit.address + index * limit.stride
-        memory = self._image.memory
-        words = [memory[codec.Space.HOLDING, first + word] for word in range(limit.words)]
-        if limit.low_word_first:
-            words.reverse()
-        raw = 0
-        for word in words:
-            raw = raw << 16 | word
-        return raw * limit.scale
-
-    def _keep_limit(self, limit: ModuleLimit, index: int, now_s: float) -> None:
-        channel = self.channels[index]
-        key = index + len(self.channels) * (limit.quantity == "power_w")
-        if not channel.relay.relay.commanded_on:
-            self._exceeded_since_s.pop(key, None)
-            return
-        allowed = self._limit_value(limit, index)
-        channel.meter.advance(now_s)
-        draw = channel.meter.draw
-        actual = draw.current_a if limit.quantity == "current_a" else draw.power_w
-        if allowed <= 0 or actual <= allowed:
-            self._exceeded_since_s.pop(key, None)
-            return
-        since_s = self._exceeded_since_s.setdefault(key, now_s)
-        if now_s - since_s >= MODULE_LIMIT_DELAY_S:
-            channel.alarm = True
-            self._switch(index, False, now_s, by="module", at_ns=None)

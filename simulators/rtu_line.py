@@ -19,6 +19,7 @@ from typing import Any
 
 from simulators.codec import MAX_RTU_BYTES, rtu_crc_ok, rtu_frame, rtu_request_length
 from simulators.faults import spoil_bytes
+from simulators.priority import take_priority
 from simulators.pty_port import PtyPort
 from simulators.sites import LinePlace
 from simulators.world import Told, World
@@ -28,6 +29,9 @@ FIXED_GAP_ABOVE_BAUD = 19_200
 FIXED_GAP_NS = 1_750_000
 SPIN_NS = 250_000
 """The kernel may wake a sleeper this late; the rest of a wait is spent looking at the clock."""
+ATTENTIVE_NS = 1_000_000
+"""For so long after the gap a busy line's next request is waited for without sleeping: on a
+wire it would begin when it is sent, and not when a sleeper has woken."""
 IDLE_POLL_S = 0.05
 
 
@@ -57,6 +61,9 @@ class LineStats:
     """Requests for a unit that is not there, is silent, or lost them."""
     undelivered: int = 0
     """Answers that nobody took off the port."""
+    late_ns: int = 0
+    """How much too late answers were delivered, in all: the simulator's own share of idle."""
+    late_max_ns: int = 0
 
     @property
     def busy_ns(self) -> int:
@@ -88,6 +95,9 @@ class RtuLine:
         self._quiet_since_ns = 0
         self._order = itertools.count()
         self._late: list[tuple[int, int, Told]] = []
+        self._has_priority = False
+        self._busy = False
+        """Whether requests follow answers closely."""
 
     def start(self) -> str:
         """Open the port; gives the pseudo-terminal's name. Raises FixInstallation."""
@@ -108,12 +118,17 @@ class RtuLine:
         return {
             "bus": self.place.id,
             "baud": self.place.baud,
+            "has_priority": self._has_priority,
             **stats,
             "busy_ns": self._stats.busy_ns,
         }
 
     def _run(self) -> None:
+        self._has_priority = take_priority()
         while not self._stopping.is_set():
+            attentive_until_ns = self._quiet_since_ns + self.gap_ns + ATTENTIVE_NS
+            if self._busy and self._clock.now_ns() < attentive_until_ns:
+                self._busy = self._wait(attentive_until_ns, spin_ns=ATTENTIVE_NS + SPIN_NS)
             until_ns = self._clock.now_ns() + round(IDLE_POLL_S * 1e9)
             if self._late:
                 until_ns = min(until_ns, self._late[0][0])
@@ -132,6 +147,7 @@ class RtuLine:
         if not data:
             return
         silent_ns = begun_ns - self._quiet_since_ns
+        self._busy = silent_ns < self.gap_ns + ATTENTIVE_NS
         data, whole = self._rest_of_frame(data, begun_ns)
         wire_ns = len(data) * self.char_ns
         ended_ns = begun_ns + wire_ns
@@ -208,7 +224,8 @@ class RtuLine:
         size = -(-len(frame) // told.answer.pieces)
         for index in range(0, len(frame), size):
             piece = frame[index : index + size]
-            if self._wait(starts_ns + (index + len(piece)) * self.char_ns):
+            due_ns = starts_ns + (index + len(piece)) * self.char_ns
+            if self._wait(due_ns):
                 self._stats.collisions += 1
                 self._quiet_since_ns = starts_ns + len(frame) * self.char_ns
                 self._swallow()
@@ -218,6 +235,8 @@ class RtuLine:
         self._stats.answer_wire_ns += len(frame) * self.char_ns
         self._stats.gap_ns += self.gap_ns
         self._stats.last_ns = sent_ns
+        self._stats.late_ns += sent_ns - due_ns
+        self._stats.late_max_ns = max(self._stats.late_max_ns, sent_ns - due_ns)
         self._tell_over(told, sent_ns)
 
     def _send_late(self) -> None:
@@ -240,13 +259,13 @@ class RtuLine:
 
     # Time
 
-    def _wait(self, until_ns: int) -> bool:
-        """Wait until a moment, or until bytes arrive: True. The last part is spun."""
+    def _wait(self, until_ns: int, spin_ns: int = SPIN_NS) -> bool:
+        """Wait until a moment, or until bytes arrive: True. The last ``spin_ns`` are spun."""
         port = self._port.fileno()
         while True:
             left_ns = until_ns - self._clock.now_ns()
             if left_ns <= 0:
                 return False
-            sleep_s = max(0, left_ns - SPIN_NS) / 1e9
+            sleep_s = max(0, left_ns - spin_ns) / 1e9
             if select.select([port], [], [], sleep_s)[0]:
                 return True

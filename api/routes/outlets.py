@@ -56,7 +56,7 @@ async def list_outlets(
         )
     except NotKnown as err:
         raise CorrectInput(str(err), field="query:cursor") from err
-    head = b'{"outlets":[' + b",".join(shown.json for shown in page)
+    head = b'{"outlets":[' + b",".join([shown.json for shown in page])
     return _json(head + b'],"next":' + json.dumps(following).encode() + b"," + _tail(services))
 
 

@@ -19,6 +19,7 @@ from typing import cast
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.framer import FramerBase
 from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.transport.serialtransport import SerialTransport
 
 from drivers.modbus.link import Link, LinkLost, OpenLink
 from gateway.config import RtuBus, TcpBus
@@ -80,8 +81,13 @@ class PymodbusLink:
         self._on_lost = on_lost
 
     def send(self, data: bytes) -> None:
-        if self._client is not None:
-            self._client.ctx.send(data)
+        if self._client is None:
+            return
+        context = self._client.ctx
+        context.send(data)
+        if isinstance(context.transport, SerialTransport):
+            # it would write in the next pass of the loop: on a fast line that is time lost
+            context.transport.intern_write_ready()
 
     def close(self) -> None:
         self._on_lost = None

@@ -23,6 +23,11 @@ _COARSE_S = 0.02
 """Longer waits leave all but their last part to the loop."""
 
 
+_WAKING_S = 0.000_15
+"""From a timer to the task that waits for it, about; that much earlier it is set, and the rest is
+spent looking at the clock."""
+
+
 class Pause(Protocol):
     """Waits until a time of the monotonic clock, in seconds."""
 
@@ -68,12 +73,16 @@ class TimerPause:
         self._loop.add_reader(self._fd, self._fired)
 
     async def until(self, at_s: float) -> None:
-        delay_s = at_s - time.monotonic()
+        delay_s = at_s - time.monotonic() - _WAKING_S
         if delay_s > _COARSE_S:
             await asyncio.sleep(delay_s - _COARSE_S / 2)
-            delay_s = at_s - time.monotonic()
-        if delay_s <= 0:
-            return
+            delay_s = at_s - time.monotonic() - _WAKING_S
+        if delay_s > 0:
+            await self._wait(delay_s)
+        while time.monotonic() < at_s:
+            pass
+
+    async def _wait(self, delay_s: float) -> None:
         self._spec.it_value.tv_sec = 0
         self._spec.it_value.tv_nsec = max(1, int(delay_s * 1e9))
         self._waiter = self._loop.create_future()

@@ -14,9 +14,8 @@ from gateway.commands.identity import actor
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.commands.switch import names
 from gateway.core.errors import PilegateError
-from gateway.link.address import SOCKET_NAME
 from gateway.link.messages import Target, TargetKind
-from gateway.link.requests import Method, TargetRequest, verdicts_from_json
+from gateway.link.requests import HelloAnswer, Method, TargetRequest, verdicts_from_json
 
 ANSWER_S = 2.0
 """How long the guard may take before the buses are driven past it."""
@@ -31,33 +30,33 @@ CONFIRM_S = 10.0
 def all_off(settings: Settings, direct: bool, reason: str) -> None:
     """Switch every outlet of the site off.
 
-    Needs the site file and nothing else: no running guard, no journal, no database. A guard
-    that runs is asked first; when it does not answer within two seconds, or with --direct,
-    the buses are driven from here.
+    A guard that runs is asked first. When none runs, when it does not answer within two
+    seconds, or with --direct, the buses are driven from here: that needs the site file and
+    nothing else, no journal and no database.
     """
-    site = settings.site()
-    socket = site.state_dir / SOCKET_NAME
+    socket = settings.socket()
     pid = guard_pid(socket)
-    if pid is not None and not direct:
+    if pid is not None and direct:
+        _tell(f"a guard runs (pid {pid}); it is passed over, and may switch its outlets on again")
+    elif pid is not None:
         try:
-            _through_guard(socket, site.id, pid, reason)
+            _through_guard(socket, pid, reason)
         except Unsuccessful:
             raise
         except PilegateError as error:
             _tell(f"{line_of(error)}; driving the buses from here")
         else:
             return
-    elif pid is not None:
-        _tell(f"a guard runs (pid {pid}); it is passed over, and may switch its outlets on again")
     from gateway.commands.direct import switch_off_all  # noqa: PLC0415 - brings in the drivers
 
-    switch_off_all(site, guard_pid=pid)
+    switch_off_all(settings.site(), guard_pid=pid)
 
 
-def _through_guard(socket: Path, site_id: str, pid: int, reason: str) -> None:
+def _through_guard(socket: Path, pid: int, reason: str) -> None:
     """Ask for an orderly off, and wait until samples show it."""
+    site = HelloAnswer.from_json(ask_at(socket, Method.HELLO, timeout_s=ANSWER_S)).site
     request = TargetRequest(
-        target=Target(TargetKind.SITE, site_id), actor=actor(), reason=reason or "all-off"
+        target=Target(TargetKind.SITE, site), actor=actor(), reason=reason or "all-off"
     )
     answer = ask_at(socket, Method.OFF, timeout_s=ANSWER_S, **request.to_json())
     count = len(verdicts_from_json(answer))

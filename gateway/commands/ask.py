@@ -12,8 +12,8 @@ from gateway.commands.failure import GuardNotReachable
 from gateway.commands.settings import Settings
 from gateway.core.errors import FixInstallation
 from gateway.link.address import connect_unix
-from gateway.link.client import call_once
 from gateway.link.messages import OutletView
+from gateway.link.once import call_once
 from gateway.link.requests import Method, SnapshotPage
 
 _UCRED = struct.Struct("3i")

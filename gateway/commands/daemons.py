@@ -44,9 +44,12 @@ def serve(settings: Settings) -> None:
 @pass_settings
 def run(settings: Settings) -> None:
     """Run guard and serve as two processes, each started again when it ends; until SIGTERM."""
+    from gateway.guard.state_lock import StateLock  # noqa: PLC0415 - only here is it needed
     from gateway.runtime.supervisor import Supervisor  # noqa: PLC0415 - only here is it needed
 
     site = _begin(settings)
+    # Beside another guard, ours would only fail, and its failing would switch everything off.
+    StateLock(site.state_dir).release()
     options = ["--site", str(site.file.absolute()), "--state-dir", str(site.state_dir)]
     if settings.debug:
         options.append("--debug")

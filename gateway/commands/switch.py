@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Sequence
 
 import click
@@ -68,7 +68,7 @@ def on(
         reason=reason or REASON,
         energy_wh=energy_wh,
         power_w=power_w,
-        request_id=str(uuid.uuid4()),
+        request_id=os.urandom(16).hex(),
     )
     if not wait:
         answer = OnAnswer.from_json(ask(settings, Method.ON, **request.to_json()))
@@ -160,7 +160,7 @@ def _command(
         target=resolve(settings, target),
         actor=actor(),
         reason=reason or REASON,
-        request_id=str(uuid.uuid4()),
+        request_id=os.urandom(16).hex(),
         on_site=on_site,
     )
     answer = verdicts_from_json(ask(settings, method, **request.to_json()))

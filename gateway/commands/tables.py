@@ -41,6 +41,12 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 
 
+def can_draw() -> bool:
+    """Say whether stdout is a terminal on which a live table can be drawn."""
+    out = console()
+    return out.is_terminal and not out.is_dumb_terminal
+
+
 def outlet_table(views: Sequence[OutletView], *, width: int, now_utc_ms: int) -> Table:
     """Build the table of outlets, one line each, in the order given."""
     wide = width >= WIDE

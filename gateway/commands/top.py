@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import click
 
@@ -16,8 +15,13 @@ from gateway.core.errors import CorrectInput
 @pass_settings
 def top(settings: Settings) -> None:
     """Show outlets and buses live; q or Ctrl-C ends it."""
-    if not sys.stdout.isatty():
-        raise CorrectInput("top needs a terminal: use pilegate outlets, or pilegate events -f")
     from gateway.commands.live import watch  # noqa: PLC0415 - rich and asyncio are slow to import
+    from gateway.commands.tables import can_draw  # noqa: PLC0415
+
+    if not can_draw():
+        raise CorrectInput(
+            "top needs a terminal that can be drawn on (see TERM): "
+            "use pilegate outlets, or pilegate events --follow"
+        )
 
     asyncio.run(watch(settings.socket()))

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from gateway.commands.failure import Exit
 from gateway.commands.keys import until_quit
 from gateway.commands.live import Picture, keep_buses, paint
+from gateway.commands.tables import can_draw
 from gateway.core.errors import CorrectInput, PilegateError
 from gateway.demo.alongside import alongside
 from gateway.demo.children import Children
@@ -152,7 +153,7 @@ class _Run:
             for line in self._hints:
                 say(line)
             work = self._scenario_and_after(session)
-            if sys.stdout.isatty():
+            if can_draw():
                 self._set_foot(self._scenario.title)
                 self._narrator.quiet = True
                 buses = keep_buses(self._place.socket, self._picture)

@@ -115,6 +115,16 @@ class Guard:
         self.control.bind()
         self.journal.start()
         await self._write_first()
+        try:
+            await self._keep_safe()
+        except BaseException:
+            # A task failed, and the guard with it: a new one switches off what it finds on.
+            # What happened until now is written down first.
+            await self.journal.close(DRAIN_S)
+            raise
+        await self._close()
+
+    async def _keep_safe(self) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_for_ever(driver.run(), f"bus {driver.id}"), name=driver.id)
@@ -136,7 +146,6 @@ class Guard:
             await self._switch_off()
             for task in tasks:
                 task.cancel()
-        await self._close()
 
     def stop(self) -> None:
         """Ask the guard to end in order."""
@@ -173,7 +182,7 @@ class Guard:
                 total_uj = outlet.state.energy.total_uj
                 self._keep(self._minutes.add(outlet.id, sample, total_uj))
             else:
-                self._keep(self._minutes.close(outlet.id))
+                self._keep(self._minutes.close(outlet.id, outlet.state.energy.total_uj))
 
     def _keep(self, minute: MinuteRecord | None) -> None:
         if minute is None:
@@ -267,6 +276,9 @@ class Guard:
         ]
 
     async def _close(self) -> None:
+        self._count()
+        for minute in self._minutes.close_all():
+            self._keep(minute)
         now = self.clock.now()
         stopped = FactDraft(
             kind=FactKind.GUARD_STOPPED,

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.config import Outlet as OutletSettings
 from gateway.config import Site
@@ -23,6 +23,7 @@ from gateway.guard.outlet import Outlet
 from gateway.guard.recorder import FactRecorder
 from gateway.guard.state import (
     Event,
+    LeaseNotDurable,
     Lock,
     Refusal,
     Renew,
@@ -48,6 +49,14 @@ ANSWERS_KEPT = 10_000
 """Answers to requests that are remembered, to be given again."""
 
 
+class _Known(NamedTuple):
+    """An answer that was given."""
+
+    outlet: str
+    """Whom it was about; empty if nobody knows any more."""
+    answer: OnAnswer
+
+
 class Commands:
     """On, off, reset, lock and unlock, of one outlet or many."""
 
@@ -68,7 +77,7 @@ class Commands:
         self._journal = journal
         self._clock = clock
         self._find_answer = find_answer
-        self._answers: OrderedDict[str, OnAnswer] = OrderedDict()
+        self._answers: OrderedDict[str, _Known] = OrderedDict()
         self.stopping = False
 
     async def on(self, request: OnRequest) -> OnAnswer:
@@ -80,8 +89,9 @@ class Commands:
         if request.request_id is not None:
             known = await self._known(request.request_id)
             if known is not None:
-                await self._started(known)
-                return known
+                _check_same(request, known)
+                await self._started(known.answer)
+                return known.answer
         self._check_accepting(outlet)
         now = self._clock.now()
         lease = _lease(request, now)
@@ -95,7 +105,12 @@ class Commands:
             request_id=lease.request_id,
             duplicate=False,
         )
-        self._remember(dataclasses.replace(answer, duplicate=True))
+        ticket = self._recorder.start_of(lease.id)
+        if ticket is None:
+            # It could not even be queued, and was taken back at once.
+            raise self._not_started(None)
+        self._remember(_Known(outlet.id, dataclasses.replace(answer, duplicate=True)))
+        ticket.when_done(lambda done: self._forget_failed(answer.request_id, done))
         await self._started(answer)
         return answer
 
@@ -106,7 +121,10 @@ class Commands:
         for outlet in self._fleet.outlets.values():
             lease = outlet.state.lease
             if lease is not None and lease.id == request.lease_id:
-                outlet.feed(Renew(lease_id=lease.id, until_ms=until_ms, actor=request.actor), now)
+                renew = Renew(lease_id=lease.id, until_ms=until_ms, actor=request.actor)
+                refusal = outlet.feed(renew, now)
+                if refusal is not None:
+                    raise Refused(f"{outlet.id}: {refusal.message}", code=refusal.code)
                 return RenewAnswer(now.utc_ms + until_ms - now.mono_ms)
         raise Refused(f"lease {request.lease_id} is not running: ask for a new one", code="not_on")
 
@@ -172,20 +190,19 @@ class Commands:
             # Until a crash can't forget the latch, nothing is said that rests on it.
             raise TryLater(f"{outlet.id} was just cut off: try again", retry_after_s=1.0)
 
-    async def _known(self, request_id: str) -> OnAnswer | None:
+    async def _known(self, request_id: str) -> _Known | None:
         """Return the answer that was given to this request before, in this run or another."""
         if request_id not in self._answers:
             record = await asyncio.to_thread(self._find_answer, request_id)
             if record is None:
                 return self._answers.get(request_id)
-            self._remember(
-                OnAnswer(
-                    lease_id=str(record.answer["lease_id"]),
-                    until_utc_ms=int(record.answer["until_utc_ms"]),
-                    request_id=request_id,
-                    duplicate=True,
-                )
+            answer = OnAnswer(
+                lease_id=str(record.answer["lease_id"]),
+                until_utc_ms=int(record.answer["until_utc_ms"]),
+                request_id=request_id,
+                duplicate=True,
             )
+            self._remember(_Known(str(record.answer.get("outlet", "")), answer))
         return self._answers.get(request_id)
 
     async def _started(self, answer: OnAnswer) -> None:
@@ -197,10 +214,25 @@ class Commands:
                 await ticket.durable()
         except (TimeoutError, NotWritten) as err:
             self._answers.pop(answer.request_id, None)
-            detail = self._journal.state.detail or str(err) or "the disk is too slow"
-            raise TryLater(
-                f"not switched on: the journal can't be written ({detail}): mend that, try again"
-            ) from err
+            self._take_back(answer.lease_id)
+            raise self._not_started(err) from err
+
+    def _not_started(self, err: Exception | None) -> TryLater:
+        detail = self._journal.state.detail or str(err or "") or "the disk is too slow"
+        return TryLater(
+            f"not switched on: the journal can't be written ({detail}): mend that, try again"
+        )
+
+    def _take_back(self, lease_id: str) -> None:
+        """Keep a lease that was answered as not started from starting late."""
+        for outlet in self._fleet.outlets.values():
+            lease = outlet.state.lease
+            if lease is not None and lease.id == lease_id:
+                outlet.feed(LeaseNotDurable(lease_id=lease_id))
+
+    def _forget_failed(self, request_id: str, ticket: Ticket) -> None:
+        if ticket.error is not None:
+            self._answers.pop(request_id, None)
 
     def _note_refusal(
         self, outlet: Outlet, request: OnRequest, request_id: str, refusal: Refusal
@@ -268,10 +300,18 @@ class Commands:
     def _outlet(self, outlet_id: str) -> Outlet:
         return self._fleet.outlets[self._site.outlet(outlet_id).id]
 
-    def _remember(self, answer: OnAnswer) -> None:
-        self._answers[answer.request_id] = answer
+    def _remember(self, known: _Known) -> None:
+        self._answers[known.answer.request_id] = known
         while len(self._answers) > ANSWERS_KEPT:
             self._answers.popitem(last=False)
+
+
+def _check_same(request: OnRequest, known: _Known) -> None:
+    if known.outlet not in ("", request.outlet):
+        raise Refused(
+            f"request {request.request_id} was about {known.outlet}: give each request its own id",
+            code="request_reused",
+        )
 
 
 def _lease(request: OnRequest, now: Now) -> Lease:

@@ -54,6 +54,9 @@ class ControlServer:
         self._journal = journal
         self._dispatcher = Dispatcher(service)
         self._hub = FollowHub(journal.path, service, journal.last_seq, self._dispatcher.encoding)
+        # From the first fact of this run on, long before anybody is let in: what is written
+        # down at the start must not be a gap to those who follow.
+        journal.subscribe(self._hub.on_facts)
         self._sock: socket.socket | None = None
         self._connections: set[Connection] = set()
         self._round: deque[Connection] = deque()
@@ -94,7 +97,6 @@ class ControlServer:
         server = await asyncio.get_running_loop().create_unix_server(
             lambda: Connection(self), sock=self._sock, backlog=BACKLOG
         )
-        self._journal.subscribe(self._hub.on_facts)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._serve(), name="control-requests")
@@ -214,7 +216,7 @@ class ControlServer:
             if self._gid is None:
                 return False
             try:
-                groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * 1_024)
+                groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 1_024)
             except OSError as err:
                 log.debug("control: groups of a peer: %s", err)
                 return False

@@ -154,7 +154,6 @@ class Connection(asyncio.Protocol):
 
     def drop(self, message: str) -> None:
         """Close with a last line that says why."""
-        log.warning("control: a client is dropped: %s", message)
         self.close(notice_line(Notice.DROPPED, dump({"message": message})))
 
     def close(self, last: bytes = b"") -> None:
@@ -171,7 +170,8 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(GRACE_S, transport.abort)
 
     def _stalled(self) -> None:
-        self.drop(f"it did not read for {STALL_S:g} s")
+        log.warning("control: a client is dropped: it did not read for %g s", STALL_S)
+        self.drop(f"this client did not read for {STALL_S:g} s")
 
     def _forget_stall(self) -> None:
         if self._stall is not None:

@@ -122,6 +122,7 @@ class FollowHub:
                 elif not follower.connection.closing:
                     await follower.news.wait()
         except PilegateError as err:
+            log.warning("control: a follower is dropped: %s", err)
             follower.connection.drop(str(err))
         except Exception:  # one follower's trouble must not end the others
             log.exception("control: a follower could not be fed")

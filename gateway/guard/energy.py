@@ -3,6 +3,9 @@
 Power times time is exact for short steps and drifts over hours and gaps; the meter's
 register never drifts and is coarse (1 Wh is common). So power is integrated, and kept
 within one step of the register.
+
+A register that jumps further than any load could have driven it was reset, replaced or
+misread: counting goes on from where it stands, and nobody pays for the jump.
 """
 
 from __future__ import annotations
@@ -10,6 +13,9 @@ from __future__ import annotations
 from gateway.core.units import UJ_PER_MWH, energy_uj
 from gateway.guard.model import Sample
 from gateway.guard.state import Energy
+
+MOST_W = 30_000.0
+"""No outlet delivers more: the largest limit of the rule *overpower*."""
 
 
 def start(register_mwh: int | None) -> Energy:
@@ -24,7 +30,7 @@ def add(energy: Energy, sample: Sample, longest_gap_ms: int) -> Energy:
     only the register can say.
     """
     if sample.power_w is not None and (energy.power_ms is None or sample.at_ms > energy.power_ms):
-        power_w = abs(sample.power_w)
+        power_w = min(abs(sample.power_w), MOST_W)
         added_uj = 0
         if energy.power_ms is not None and energy.power_w is not None:
             gap_ms = sample.at_ms - energy.power_ms
@@ -34,7 +40,7 @@ def add(energy: Energy, sample: Sample, longest_gap_ms: int) -> Energy:
             total_uj=energy.total_uj + added_uj, power_w=power_w, power_ms=sample.at_ms
         )
     if sample.energy_mwh is not None:
-        energy = _anchor(energy, sample.energy_mwh)
+        energy = _anchor(energy, sample.energy_mwh, sample.at_ms)
     return energy
 
 
@@ -43,26 +49,32 @@ def total_mwh(energy: Energy) -> int:
     return energy.total_uj // UJ_PER_MWH
 
 
-def _anchor(energy: Energy, register_mwh: int) -> Energy:
+def _anchor(energy: Energy, register_mwh: int, at_ms: int) -> Energy:
     if energy.register_start_mwh is None or energy.register_mwh is None:
-        start_mwh = register_mwh - total_mwh(energy)
-        return energy._replace(register_start_mwh=start_mwh, register_mwh=register_mwh)
-    if register_mwh == energy.register_mwh:
+        return _anew(energy, register_mwh, at_ms)
+    rise_mwh = register_mwh - energy.register_mwh
+    if rise_mwh == 0:
         return energy
-    if register_mwh < energy.register_mwh:
-        # Wrapped, reset or replaced: go on from what was counted.
-        start_mwh = register_mwh - total_mwh(energy)
-        return energy._replace(register_start_mwh=start_mwh, register_mwh=register_mwh)
-    step_mwh = max(energy.register_step_mwh, 1)
-    if energy.register_step_mwh == 0:
-        step_mwh = register_mwh - energy.register_mwh
-    else:
-        step_mwh = min(step_mwh, register_mwh - energy.register_mwh)
+    step_mwh = energy.register_step_mwh
+    gone_ms = at_ms - (at_ms if energy.register_ms is None else energy.register_ms)
+    if not 0 < rise_mwh <= step_mwh + energy_uj(MOST_W, gone_ms) // UJ_PER_MWH:
+        return _anew(energy, register_mwh, at_ms)
+    step_mwh = rise_mwh if step_mwh == 0 else min(step_mwh, rise_mwh)
     delta_mwh = register_mwh - energy.register_start_mwh
     low_uj = max(0, delta_mwh - step_mwh) * UJ_PER_MWH
     high_uj = (delta_mwh + step_mwh) * UJ_PER_MWH
     return energy._replace(
         total_uj=min(max(energy.total_uj, low_uj), high_uj),
         register_mwh=register_mwh,
+        register_ms=at_ms,
         register_step_mwh=step_mwh,
+    )
+
+
+def _anew(energy: Energy, register_mwh: int, at_ms: int) -> Energy:
+    """Go on from what was counted."""
+    return energy._replace(
+        register_start_mwh=register_mwh - total_mwh(energy),
+        register_mwh=register_mwh,
+        register_ms=at_ms,
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.config import Site
-from gateway.core.clock import Now
+from gateway.core.clock import EARLIEST_UTC_MS, Now
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import OutletId
 from gateway.core.reasons import Reason
@@ -44,15 +44,13 @@ def first_entry(
 
 
 def _ended(reader: JournalReader, lease: LeaseRecord, now: Now) -> FactDraft:
-    minutes = reader.minutes(lease.outlet, lease.granted_utc_ms - 60_000, now.utc_ms)
     data: dict[str, Any] = {
         "outlet": lease.outlet,
         "lease_id": lease.lease_id,
         "request_id": lease.request_id,
         "reason": Reason.INTERRUPTED.value,
         "action": Action.OFF.value,
-        # What is certain: the minutes that were written down. The last ones may be missing.
-        "energy_mwh": sum(minute.energy_mwh for minute in minutes),
+        "energy_mwh": _least_energy_mwh(reader, lease, now),
         "energy_is": "at_least",
         "duration_ms": None,
         "evidence": {"detail": "the guard stopped without ending it; the outlet stays off"},
@@ -65,6 +63,18 @@ def _ended(reader: JournalReader, lease: LeaseRecord, now: Now) -> FactDraft:
         reason=Reason.INTERRUPTED.value,
         data=data,
     )
+
+
+def _least_energy_mwh(reader: JournalReader, lease: LeaseRecord, now: Now) -> int:
+    """Add up what is certain: whole minutes of this lease that were written down.
+
+    The minute in which it began may hold another lease's end, and the last ones may be
+    missing. By a clock that was not set, minutes of other days can bear the same time.
+    """
+    if lease.granted_utc_ms < EARLIEST_UTC_MS:
+        return 0
+    minutes = reader.minutes(lease.outlet, lease.granted_utc_ms, now.utc_ms)
+    return sum(minute.energy_mwh for minute in minutes)
 
 
 def latches_of(site: Site, records: Iterable[LatchRecord], now: Now) -> dict[str, Latch]:

@@ -13,6 +13,7 @@ from gateway.core.facts import FactKind
 from gateway.guard import requests
 from gateway.guard.fleet import Fleet
 from gateway.guard.journal import Journal
+from gateway.guard.journal_writer import Condition
 from gateway.guard.state import Note
 from gateway.guard.views import BusFigures
 
@@ -83,6 +84,8 @@ class _Now(Collector):
         yield self._outlets()
         yield self._ages()
         figures = self._journal.figures()
+        well = self._journal.state.condition is Condition.OK
+        yield _gauge("pilegate_journal_ok", "1: entries reach the disk; 0: they wait.", well)
         yield _gauge("pilegate_journal_waiting", "Entries that wait.", figures.waiting)
         yield _gauge("pilegate_journal_bytes", "Size of the journal.", figures.size_bytes)
         yield _gauge("pilegate_journal_last_seq", "Last fact's number.", figures.last_seq)

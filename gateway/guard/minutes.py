@@ -77,11 +77,15 @@ class Minutes:
         minute.power_w.add(sample.power_w)
         return finished
 
-    def close(self, outlet: str) -> MinuteRecord | None:
-        """Return what was gathered of an outlet that is no longer in use."""
+    def close(self, outlet: str, total_uj: int = 0) -> MinuteRecord | None:
+        """Return what was gathered of an outlet that is no longer in use.
+
+        The sample that ended its lease came with energy too: ``total_uj`` is what it was in all.
+        """
         minute = self._open.pop(outlet, None)
         if minute is None or minute.samples == 0:
             return None
+        minute.end_uj = max(minute.end_uj, total_uj)
         # Whole mWh of the lease at both ends: the minutes of a lease add up to it.
         used_mwh = minute.end_uj // UJ_PER_MWH - minute.start_uj // UJ_PER_MWH
         return MinuteRecord(
@@ -93,3 +97,8 @@ class Minutes:
             current_a=minute.current_a.spread(),
             power_w=minute.power_w.spread(),
         )
+
+    def close_all(self) -> list[MinuteRecord]:
+        """Return what was gathered of every outlet, at the end of a run."""
+        closed = (self.close(outlet) for outlet in list(self._open))
+        return [minute for minute in closed if minute is not None]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from gateway.config import Outlet as OutletSettings
 from gateway.core.clock import Clock, Now
 from gateway.core.ids import OutletId
-from gateway.guard import energy, requests
+from gateway.guard import energy, failsafe, requests
 from gateway.guard.model import DeviceState, Lease, Switch
 from gateway.guard.protection import step
 from gateway.guard.state import (
+    Effect,
     Event,
     Latch,
+    Measured,
     Note,
     OutletState,
     Phase,
@@ -22,6 +25,8 @@ from gateway.guard.state import (
 )
 from gateway.link.messages import LastFact, LatchView, LeaseView, OutletView
 from gateway.link.messages import OutletState as Shown
+
+log = logging.getLogger(__name__)
 
 _SHOWN = {
     Phase.GRANTED: Shown.STARTING,
@@ -60,6 +65,7 @@ class Outlet:
         self.changed = True
         """Whether something happened since the outlet was last shown."""
         self._written_latch = latch
+        self._faulty = False
         self._switch = switch
         self._recorder = recorder
         self._clock = clock
@@ -70,26 +76,51 @@ class Outlet:
         Returns the refusal if the event was a request that is not granted.
         """
         before = self.state
-        self.state, effects = step(before, event, self.limits, now or self._clock.now())
+        now = now or self._clock.now()
+        try:
+            self.state, effects = step(before, event, self.limits, now)
+        except Exception:  # the error of one outlet must not reach its bus or the others
+            if not self._faulty:
+                log.exception("outlet %s: could not be judged: %r", self.id, event)
+            self._faulty = True
+            self.state, effects = self._fail_safe(before, now)
         if self.state is not before:
             self.changed = True
-        if not effects:
-            return None
+        return self._do(effects, before) if effects else None
+
+    def _do(self, effects: tuple[Effect, ...], before: OutletState) -> Refusal | None:
         refusal: Refusal | None = None
         notes: list[Note] = []
         for effect in effects:
             match effect:
-                case SwitchOff(urgent=urgent):
-                    self._switch.switch_off(self.id, urgent=urgent)
-                case SwitchOn():
-                    self._switch.switch_on(self.id)
+                case SwitchOff() | SwitchOn():
+                    self._tell_switch(effect)
                 case Note():
                     notes.append(effect)
                 case Refusal():
                     refusal = effect
         if notes:
-            self._recorder.record(self, notes, before)
+            try:
+                self._recorder.record(self, notes, before)
+            except Exception:  # what was decided holds, written down or not
+                log.exception("outlet %s: not written down: %s", self.id, notes)
         return refusal
+
+    def _tell_switch(self, effect: SwitchOn | SwitchOff) -> None:
+        try:
+            if isinstance(effect, SwitchOff):
+                self._switch.switch_off(self.id, urgent=effect.urgent)
+            else:
+                self._switch.switch_on(self.id)
+        except Exception:  # an OFF is sent again with time, an ON that fails is no reaction
+            log.exception("outlet %s: its bus did not take %s", self.id, effect)
+
+    def _fail_safe(self, before: OutletState, now: Now) -> tuple[OutletState, tuple[Effect, ...]]:
+        try:
+            return failsafe.switched_off(before, self.limits, now)
+        except Exception:
+            log.exception("outlet %s: the end of its lease could not be told", self.id)
+            return failsafe.forced_off(before, now)
 
     def latch_written(self, latch: Latch) -> None:
         """Note that the journal holds the latch: from now on it may be seen outside."""
@@ -99,9 +130,8 @@ class Outlet:
     @property
     def latch_is_written(self) -> bool:
         """Whether what may be said outside about the latch would outlive a crash."""
-        latch = self.state.latch
-        written = self._written_latch
-        return latch is None or (written is not None and written.since_ms == latch.since_ms)
+        latch, written = self.state.latch, self._written_latch
+        return latch is None or (written is not None and written.is_same(latch))
 
     def view(self, now: Now, device_state: DeviceState) -> OutletView:
         """Show the outlet as it is known now."""
@@ -120,7 +150,7 @@ class Outlet:
             current_a=_rounded(measured.current_a, 3),
             power_w=_rounded(measured.power_w, 1),
             temperature_c=_rounded(measured.temperature_c, 1),
-            sample_utc_ms=measured.utc_ms,
+            sample_utc_ms=_heard_utc_ms(measured, heard_ms),
             sample_age_ms=None if heard_ms is None else now.mono_ms - heard_ms,
             stale=not requests.fresh(state, self.limits, now.mono_ms),
             energy_mwh=energy.total_mwh(state.energy),
@@ -142,6 +172,14 @@ class Outlet:
         if not requests.fresh(state, self.limits, now.mono_ms):
             return Shown.UNKNOWN
         return Shown.LOCKED if state.locks else Shown.OFF
+
+
+def _heard_utc_ms(measured: Measured, heard_ms: int | None) -> int | None:
+    """Return when the oldest value that is shown was measured: none is made younger."""
+    if measured.utc_ms is None or heard_ms is None:
+        return measured.utc_ms
+    newest_ms = max(measured.relay_ms or 0, measured.current_ms or 0, measured.power_ms or 0)
+    return measured.utc_ms - (newest_ms - heard_ms)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -90,15 +90,13 @@ def _lease(turn: Turn) -> None:
 def _listen(turn: Turn) -> None:
     """Silence is an input: an outlet that can't be watched is not left on."""
     state, limits = turn.state, turn.limits
+    heard_ms: int | None
     if state.phase is Phase.STARTING:
-        waited_ms = turn.now.mono_ms - state.phase_ms
-        if waited_ms < limits.no_reaction.delay_s * 1000:
-            return
-        if (state.measured.relay_ms or 0) > state.phase_ms:
-            detail = "the relay stays open although told to close"
-            act(turn, stopping.no_reaction(limits, waited_ms, detail))
-        else:
-            act(turn, _by_rule(Reason.SILENCE, limits.silence, waited_ms, Action.OFF))
+        # A relay that is heard and stays open is judged with its samples.
+        heard_ms = max(state.measured.relay_ms or 0, state.phase_ms)
+        silent_ms = turn.now.mono_ms - heard_ms
+        if silent_ms >= limits.no_reaction.delay_s * 1000:
+            act(turn, _by_rule(Reason.SILENCE, limits.silence, silent_ms, Action.OFF))
         return
     heard_ms = requests.last_heard_ms(state.measured, metered=state.metered)
     base_ms = state.phase_ms if heard_ms is None else heard_ms

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from gateway.core.clock import Clock, Now
@@ -21,6 +23,8 @@ from gateway.guard.outlet import Outlet
 from gateway.guard.state import Latch, LeaseDurable, LeaseNotDurable, Note, OutletState
 from gateway.link.messages import LastFact
 from gateway.link.records import LatchRecord, LeaseRecord, RequestRecord
+
+log = logging.getLogger(__name__)
 
 
 class Journal(Protocol):
@@ -53,19 +57,28 @@ class FactRecorder:
             self._start(outlet, notes, now)
             return
         notes = [note for note in notes if not self._never_started(note)]
-        changes = _changes(before, outlet.state, outlet.id)
+        changes = _changes(before, outlet.state, outlet.id, now)
         entry = Entry(tuple(_draft(outlet, note, now) for note in notes), tuple(changes))
-        latch = outlet.state.latch
-        is_new = latch is not None and latch is not before.latch
-        ticket = self._journal.put_urgent(entry)
-        ticket.when_done(lambda done: _written(outlet, done, latch if is_new else None))
+        latch = outlet.state.latch if outlet.state.latch is not before.latch else None
+
+        def written(done: Ticket) -> None:
+            if done.error is None:
+                _written(outlet, done, latch)
+                return
+            # Its evidence or its words can't be written: that it happened can.
+            log.error("outlet %s: written down again without evidence: %s", outlet.id, done.error)
+            again = self._journal.put_urgent(_bare(entry))
+            again.when_done(lambda last: _written(outlet, last, latch))
+
+        self._journal.put_urgent(entry).when_done(written)
 
     def _start(self, outlet: Outlet, notes: list[Note], now: Now) -> None:
         lease = outlet.state.lease
         if lease is None:
             return
         facts = tuple(_draft(outlet, note, now) for note in notes)
-        answer = {"lease_id": lease.id, "until_utc_ms": facts[0].data["until_utc_ms"]}
+        until_utc_ms = facts[0].data["until_utc_ms"]
+        answer = {"outlet": outlet.id, "lease_id": lease.id, "until_utc_ms": until_utc_ms}
         request = RequestRecord(request_id=lease.request_id, answer=answer, utc_ms=now.utc_ms)
         entry = Entry(facts, (_lease_record(outlet.id, lease, now), request))
         try:
@@ -106,16 +119,18 @@ def _draft(outlet: Outlet, note: Note, now: Now) -> FactDraft:
     )
 
 
-def _changes(before: OutletState, after: OutletState, outlet_id: str) -> list[Change]:
+def _changes(before: OutletState, after: OutletState, outlet_id: str, now: Now) -> list[Change]:
     changes: list[Change] = []
     if after.latch is None and before.latch is not None:
         changes.append(DropLatch(outlet_id))
     elif after.latch is not None and (
-        before.latch is None or before.latch.since_ms != after.latch.since_ms
+        before.latch is None or not before.latch.is_same(after.latch)
     ):
         changes.append(_latch_record(outlet_id, after.latch))
     if after.lease is None and before.lease is not None:
         changes.append(DropLease(outlet_id))
+    elif after.lease is not None and after.lease != before.lease:
+        changes.append(_lease_record(outlet_id, after.lease, now))  # renewed
     return changes
 
 
@@ -144,11 +159,36 @@ def _lease_record(outlet_id: str, lease: Lease, now: Now) -> LeaseRecord:
     )
 
 
+def _bare(entry: Entry) -> Entry:
+    """Leave out of an entry what can keep it from being written."""
+    return Entry(
+        tuple(
+            replace(
+                fact,
+                actor=_plain(fact.actor),
+                reason=_plain(fact.reason),
+                data={k: v for k, v in fact.data.items() if k not in ("evidence", "why")},
+            )
+            for fact in entry.facts
+        ),
+        tuple(
+            replace(change, evidence={}) if isinstance(change, LatchRecord) else change
+            for change in entry.changes
+        ),
+    )
+
+
+def _plain(text: str) -> str:
+    return text.encode("ascii", "replace").decode("ascii")
+
+
 def _written(outlet: Outlet, ticket: Ticket, latch: Latch | None) -> None:
     if latch is not None and ticket.error is None:
         outlet.latch_written(latch)
-    if ticket.facts:
-        fact = ticket.facts[-1]
+    # One ticket can stand for the facts of many outlets.
+    mine = [fact for fact in ticket.facts or () if fact.subject == f"outlet/{outlet.id}"]
+    if mine:
+        fact = mine[-1]
         outlet.last_fact = LastFact(
             seq=fact.seq, kind=fact.kind, reason=fact.reason, utc_ms=fact.utc_ms
         )

@@ -34,10 +34,14 @@ FORBIDS_START = (
     Reason.WELDED,
 )
 
+_LOADS = (Reason.OVERCURRENT_INSTANT, Reason.OVERCURRENT, Reason.OVERPOWER)
+
 
 def on(turn: Turn, request: RequestOn) -> None:
     """Grant a lease, or say why not. Nothing is switched before the lease is written down."""
     refusal = why_not(turn.state, turn.limits, turn.now.mono_ms)
+    if refusal is None:
+        refusal = _not_measured(turn.state, request.lease)
     if refusal is not None:
         turn.refuse(*refusal)
         return
@@ -82,6 +86,14 @@ def why_not(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] 
     return None
 
 
+def _not_measured(state: OutletState, lease: Lease) -> tuple[str, str] | None:
+    """Refuse limits that can't be measured: what can't be kept is not promised."""
+    limited = lease.energy_mwh is not None or lease.power_w is not None
+    if limited and (not state.metered or state.measured.power_ms is None):
+        return "not_metered", "its power is not measured: ask without energy and power limits"
+    return None
+
+
 def fresh(state: OutletState, limits: Limits, now_ms: int) -> bool:
     """Say whether the relay, and the current where it is measured, were sampled lately."""
     oldest_ms = last_heard_ms(state.measured, metered=state.metered)
@@ -89,11 +101,17 @@ def fresh(state: OutletState, limits: Limits, now_ms: int) -> bool:
 
 
 def last_heard_ms(measured: Measured, *, metered: bool) -> int | None:
-    """Return the age's base: the older of relay and meter; ``None`` if one was never heard."""
-    if measured.relay_ms is None or not metered:
-        return measured.relay_ms
-    meter_ms = measured.current_ms if measured.current_ms is not None else measured.power_ms
-    return None if meter_ms is None else min(measured.relay_ms, meter_ms)
+    """Return the age's base: the oldest of relay, current and power; ``None`` if one is unknown.
+
+    A meter that has shown but one of current and power is taken to measure no more.
+    """
+    relay_ms, current_ms, power_ms = measured.relay_ms, measured.current_ms, measured.power_ms
+    if relay_ms is None or not metered:
+        return relay_ms
+    if current_ms is None and power_ms is None:
+        return None
+    meter_ms = min(ms for ms in (current_ms, power_ms) if ms is not None)
+    return min(relay_ms, meter_ms)
 
 
 def durable(turn: Turn, event: LeaseDurable) -> None:
@@ -101,13 +119,29 @@ def durable(turn: Turn, event: LeaseDurable) -> None:
     state = turn.state
     if state.phase is not Phase.GRANTED or state.lease is None or state.lease.id != event.lease_id:
         return
-    turn.state = state._replace(
+    over = _no_more(state, state.lease, turn)
+    if over is not None:
+        stop(turn, over)
+        return
+    for reason in _LOADS:
+        # Nothing was switched on yet: what was seen until now is not this lease's load.
+        turn.drop_hold(reason)
+    turn.state = turn.state._replace(
         phase=Phase.STARTING,
         phase_ms=turn.now.mono_ms,
         charge=Charge(on_ms=turn.now.mono_ms),
         on_attempts=1,
     )
     turn.effects.append(SwitchOn())
+
+
+def _no_more(state: OutletState, lease: Lease, turn: Turn) -> Reason | None:
+    """Say what has come up while the lease was written down, as an ON is never late."""
+    if turn.now.mono_ms >= lease.until_ms:
+        return Reason.LEASE_OVER
+    if not fresh(state, turn.limits, turn.now.mono_ms):
+        return Reason.SILENCE
+    return next((reason for reason in FORBIDS_START if reason in state.holds), None)
 
 
 def not_durable(turn: Turn, event: LeaseNotDurable) -> None:
@@ -120,7 +154,7 @@ def not_durable(turn: Turn, event: LeaseNotDurable) -> None:
 def renew(turn: Turn, request: Renew) -> None:
     """Move the end of a running lease; the longest time still counts from its start."""
     lease = turn.state.lease
-    if lease is None or lease.id != request.lease_id:
+    if lease is None or lease.id != request.lease_id or turn.now.mono_ms >= lease.until_ms:
         turn.refuse("not_on", "that lease is not running: ask for a new one")
         return
     lease = replace(lease, until_ms=request.until_ms)
@@ -139,8 +173,7 @@ def off(turn: Turn, request: RequestOff) -> None:
         if state.stop.request_id is None:
             turn.state = state._replace(stop=replace(state.stop, request_id=request.request_id))
         return
-    idle = state.phase is Phase.OFF
-    if idle and state.measured.relay_on is False and fresh(state, turn.limits, turn.now.mono_ms):
+    if state.phase is Phase.OFF and _seen_off(turn):
         turn.refuse("nothing_to_do", "it is off")
         return
     stop(
@@ -162,10 +195,15 @@ def reset(turn: Turn, request: RequestReset) -> None:
             "on_site_only",
             f"cut off because of {held.reason}: only a person at the outlet may reset it, on site",
         )
-    elif turn.state.phase is not Phase.OFF:
+    elif turn.state.phase is not Phase.OFF or not _seen_off(turn):
         turn.refuse("not_off", "samples do not show it off yet: the cause is still there")
     else:
         release(turn, request.actor, request.why)
+
+
+def _seen_off(turn: Turn) -> bool:
+    state = turn.state
+    return state.measured.relay_on is False and fresh(state, turn.limits, turn.now.mono_ms)
 
 
 def lock(turn: Turn, request: Lock) -> None:

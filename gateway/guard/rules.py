@@ -11,9 +11,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.core.reasons import Reason
-from gateway.guard.limits import InverseTime, Limits, Rule
+from gateway.guard.limits import AbovePower, Action, InverseTime, Limits, Rule
 from gateway.guard.model import Sample
 from gateway.guard.state import Finding
+
+_LEASE_POWER = AbovePower(above_w=30_000, delay_s=3.0, action=Action.OFF)
+"""Keeps a lease's own limit where the rule *overpower* is switched off or only says so."""
 
 
 class Cause(NamedTuple):
@@ -48,17 +51,26 @@ def causes(
             above = amps > delayed.above_a
             if above or Reason.OVERCURRENT in held:
                 found.append(Cause(Reason.OVERCURRENT, delayed, above, amps, delayed.above_a, "A"))
-    power = limits.overpower
-    if sample.power_w is not None and power is not None:
-        watts = abs(sample.power_w)
-        limit_w = power.above_w if lease_power_w is None else min(power.above_w, lease_power_w)
-        if watts > limit_w or Reason.OVERPOWER in held:
-            found.append(Cause(Reason.OVERPOWER, power, watts > limit_w, watts, limit_w, "W"))
+    if sample.power_w is not None:
+        found += _power(abs(sample.power_w), limits.overpower, lease_power_w, held)
     if sample.voltage_v is not None:
         found += _voltage(sample.voltage_v, limits, held)
     if sample.temperature_c is not None or sample.alarm is not None:
         found += _module(sample, limits, held)
     return found
+
+
+def _power(
+    watts: float, rule: AbovePower | None, lease_power_w: float | None, held: Container[Reason]
+) -> list[Cause]:
+    if lease_power_w is not None and (rule is None or rule.action is Action.ALARM):
+        rule = _LEASE_POWER
+    if rule is None:
+        return []
+    limit_w = rule.above_w if lease_power_w is None else min(rule.above_w, lease_power_w)
+    if watts <= limit_w and Reason.OVERPOWER not in held:
+        return []
+    return [Cause(Reason.OVERPOWER, rule, watts > limit_w, watts, limit_w, "W")]
 
 
 def _voltage(volts: float, limits: Limits, held: Container[Reason]) -> list[Cause]:

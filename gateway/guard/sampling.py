@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import charge as charges
 from gateway.guard import energy, rules
+from gateway.guard.clearing import clear
+from gateway.guard.intake import news
 from gateway.guard.limits import Action, Release
 from gateway.guard.model import Sample
 from gateway.guard.state import Finding, Measured, Phase
-from gateway.guard.stopping import confirm, welded
-from gateway.guard.turn import ACTIVE, Turn, act, alarm, clear_alarms, release, stop
+from gateway.guard.stopping import confirm, flow, no_reaction, welded
+from gateway.guard.turn import ACTIVE, Turn, act, alarm, clear_alarms, stop
 
 EVIDENCE_SAMPLES = 8
-ALARM_CLEARS_MS = 10_000
-"""For how long a cause must be gone before its alarm is: a value at its limit would flood."""
 
 _ORDER = {Action.CUT: 0, Action.OFF: 1, Action.ALARM: 2}
 
@@ -25,9 +24,11 @@ _ORDER = {Action.CUT: 0, Action.OFF: 1, Action.ALARM: 2}
 def take(turn: Turn, sample: Sample) -> None:
     """Take a sample in, judge it, and do what the rules ask for."""
     before = turn.state.measured
-    measured = newer(before, sample)
-    if measured is before:
+    told = news(before, sample, turn.now.mono_ms)
+    measured = before if told is None else newer(before, told)
+    if told is None or measured is before:
         return
+    sample = told
     recent = (*turn.state.recent[1 - EVIDENCE_SAMPLES :], sample)
     turn.state = turn.state._replace(measured=measured, recent=recent)
     findings = _judge(turn, before, sample)
@@ -41,10 +42,11 @@ def take(turn: Turn, sample: Sample) -> None:
         if turn.state.phase in ACTIVE:
             _follow_relay(turn, sample)
     elif turn.state.phase is Phase.STOPPING:
+        _latch_faults(turn, findings)
         confirm(turn, sample)
-    elif turn.state.phase is Phase.OFF:
+    else:
         _watch_idle(turn, sample, findings)
-    _clear(turn, sample)
+    clear(turn, before, sample)
 
 
 def newer(measured: Measured, sample: Sample) -> Measured:
@@ -139,6 +141,7 @@ def _follow_relay(turn: Turn, sample: Sample) -> None:
         return
     if state.phase is Phase.STARTING and sample.relay_on and state.lease is not None:
         turn.state = state._replace(phase=Phase.ON, phase_ms=turn.now.mono_ms)
+        clear_alarms(turn, frozenset({Reason.NO_REACTION}))
         turn.note(
             FactKind.OUTLET_ON,
             actor=state.lease.actor,
@@ -148,18 +151,33 @@ def _follow_relay(turn: Turn, sample: Sample) -> None:
                 "after_ms": turn.now.mono_ms - state.phase_ms,
             },
         )
-    elif state.phase is Phase.ON and not sample.relay_on:
+    elif state.phase is Phase.STARTING:
+        waited_ms = turn.now.mono_ms - state.phase_ms
+        if waited_ms >= turn.limits.no_reaction.delay_s * 1000:
+            detail = "the relay stays open although told to close"
+            act(turn, no_reaction(turn.limits, waited_ms, detail))
+    elif not sample.relay_on:
         # It went off by itself (its own timer, its own limit, a hand): never switched on again.
         evidence = {"detail": "the relay opened although it was not told to"}
         stop(turn, Reason.INTERRUPTED, evidence=evidence)
 
 
+def _latch_faults(turn: Turn, findings: list[Finding]) -> None:
+    """Latch what was measured while an OFF is on its way: the fault outlives the request."""
+    for finding in findings:
+        if finding.action is Action.CUT and finding.release is not Release.AUTOMATIC:
+            act(turn, finding)
+
+
 def _watch_idle(turn: Turn, sample: Sample, findings: list[Finding]) -> None:
-    """Keep an outlet without a lease off; tell a relay that says otherwise again."""
+    """Keep an outlet that was not told to go on off; tell a relay that says otherwise again."""
     for finding in findings:
         if finding.reason is Reason.OVERTEMPERATURE:
             alarm(turn, finding.reason, finding.evidence)
     if sample.relay_on:
+        if turn.state.phase is Phase.GRANTED:
+            evidence = {"detail": "the relay was found closed before it was told to close"}
+            stop(turn, Reason.INTERRUPTED, evidence=evidence)
         stop(turn, Reason.NO_LEASE)
         alarm(turn, Reason.NO_LEASE, {"detail": "found on without a lease: switched off"})
         return
@@ -167,65 +185,18 @@ def _watch_idle(turn: Turn, sample: Sample, findings: list[Finding]) -> None:
 
 
 def _hold_welded(turn: Turn, sample: Sample) -> None:
-    if sample.current_a is None:
+    flowing = flow(turn.state.measured)
+    if flowing is None or flowing.at_ms != sample.at_ms:
         return
     rule = turn.limits.welded
-    flowing = abs(sample.current_a) > rule.above_a
     since_ms = turn.state.holds.get(Reason.WELDED)
-    if flowing and since_ms is None:
+    if flowing.current_a <= rule.above_a:
+        turn.drop_hold(Reason.WELDED)
+    elif since_ms is None:
         holds = MappingProxyType({**turn.state.holds, Reason.WELDED: sample.at_ms})
         turn.state = turn.state._replace(holds=holds)
-    elif flowing and since_ms is not None and sample.at_ms - since_ms >= rule.delay_s * 1000:
-        act(turn, welded(turn.limits, sample.current_a, sample.at_ms - since_ms))
-    elif not flowing and since_ms is not None:
-        holds = MappingProxyType({k: v for k, v in turn.state.holds.items() if k != Reason.WELDED})
-        turn.state = turn.state._replace(holds=holds)
-
-
-def _clear(turn: Turn, sample: Sample) -> None:
-    """Let go of alarms and automatic latches whose cause has been gone for long enough."""
-    state = turn.state
-    if state.alarms:
-        _clear_alarms(turn, sample.at_ms)
-    held = turn.state.latch
-    if held is None or held.release is not Release.AUTOMATIC or turn.state.phase is not Phase.OFF:
-        return
-    if held.reason in turn.state.holds:
-        if held.clear_since_ms is not None:
-            turn.state = turn.state._replace(latch=replace(held, clear_since_ms=None))
-    elif held.clear_since_ms is None:
-        turn.state = turn.state._replace(latch=replace(held, clear_since_ms=sample.at_ms))
-    elif sample.at_ms - held.clear_since_ms >= held.cooldown_s * 1000:
-        release(turn, "guard", "the cause has been gone for the cool-down")
-
-
-def _clear_alarms(turn: Turn, at_ms: int) -> None:
-    state = turn.state
-    clears = {
-        reason: state.clears.get(reason, at_ms)
-        for reason in state.alarms
-        if reason not in state.holds and reason in _CLEARED_BY_SAMPLES
-    }
-    if clears != state.clears:
-        turn.state = state._replace(clears=MappingProxyType(clears))
-    over = frozenset(r for r, since_ms in clears.items() if at_ms - since_ms >= ALARM_CLEARS_MS)
-    clear_alarms(turn, over)
-
-
-_CLEARED_BY_SAMPLES = frozenset(
-    {
-        Reason.OVERCURRENT_INSTANT,
-        Reason.OVERCURRENT,
-        Reason.OVERCURRENT_INVERSE,
-        Reason.OVERPOWER,
-        Reason.OVERVOLTAGE,
-        Reason.UNDERVOLTAGE,
-        Reason.OVERTEMPERATURE,
-        Reason.DEVICE_ALARM,
-        Reason.WELDED,
-        Reason.SILENCE,
-    }
-)
+    elif sample.at_ms - since_ms >= rule.delay_s * 1000:
+        act(turn, welded(turn.limits, flowing.current_a, sample.at_ms - since_ms))
 
 
 def plain(reason: Reason, evidence: dict[str, int]) -> Finding:

@@ -68,6 +68,10 @@ class Latch:
     """Since when the cause is gone, for automatic release."""
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
+    def is_same(self, other: Latch) -> bool:
+        """Say whether both are one latch, however long its cause has been gone."""
+        return self.since_ms == other.since_ms and self.reason is other.reason
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
@@ -79,7 +83,9 @@ class Stop:
     attempts: int = 1
     attempt_ms: int = 0
     written_ms: int | None = None
-    """When the device acknowledged the OFF; only later samples speak about it."""
+    """When the device acknowledged the OFF."""
+    closed_since_ms: int | None = None
+    """Since when samples show the relay closed all the same."""
     flowing_since_ms: int | None = None
     """Since when samples show current although the relay says off."""
     silence_told: bool = False
@@ -114,6 +120,8 @@ class Energy(NamedTuple):
     power_ms: int | None = None
     register_start_mwh: int | None = None
     register_mwh: int | None = None
+    register_ms: int | None = None
+    """When the register stood there first."""
     register_step_mwh: int = 0
     """The smallest step seen: how coarse the register is; 0 until it has moved."""
 

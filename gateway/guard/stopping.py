@@ -7,12 +7,14 @@ proves nothing: off is off when no current flows either.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard.limits import Limits
 from gateway.guard.model import Sample, WriteResult
-from gateway.guard.state import Finding, OutletState, Phase, Stop, SwitchOff
+from gateway.guard.requests import last_heard_ms
+from gateway.guard.state import Finding, Measured, OutletState, Phase, Stop, SwitchOff
 from gateway.guard.turn import Turn, act, alarm, clear_alarms
 
 AT_ONCE = 3
@@ -20,7 +22,32 @@ AT_ONCE = 3
 RETRY_MS = 1_000
 """How often after that."""
 
-_OVER_WHEN_OFF = frozenset({Reason.NO_LEASE, Reason.SILENCE, Reason.NO_REACTION})
+MAINS_V = 230.0
+"""Turns power into current where a meter measures nothing else."""
+
+_OVER_WHEN_OFF = frozenset(
+    {
+        *(Reason.SILENCE, Reason.NO_REACTION),
+        # Alarms about a charge end with it.
+        *(Reason.FULL, Reason.UNPLUGGED, Reason.NO_LOAD, Reason.LONGEST_TIME),
+    }
+)
+
+
+class Flow(NamedTuple):
+    """The current, and when it was measured."""
+
+    current_a: float
+    at_ms: int
+
+
+def flow(measured: Measured) -> Flow | None:
+    """Return how much flows; out of the power where the meter has no current."""
+    if measured.current_a is not None and measured.current_ms is not None:
+        return Flow(abs(measured.current_a), measured.current_ms)
+    if measured.power_w is not None and measured.power_ms is not None:
+        return Flow(abs(measured.power_w) / MAINS_V, measured.power_ms)
+    return None
 
 
 def confirm(turn: Turn, sample: Sample) -> None:
@@ -31,11 +58,12 @@ def confirm(turn: Turn, sample: Sample) -> None:
     if _is_off(state, off, turn.limits):
         _confirmed(turn, off)
         return
-    acknowledged = off.written_ms is not None and sample.at_ms > off.written_ms
-    if sample.relay_on and acknowledged:
-        again(turn)
-        _judge_reaction(turn, off)
-    elif sample.current_a is not None and acknowledged:
+    if sample.relay_on:
+        # Judged without an acknowledgement too: a module may be read and yet refuse writes.
+        if off.written_ms is not None and sample.at_ms > off.written_ms:
+            again(turn)
+        _judge_reaction(turn, sample)
+    else:
         _judge_flow(turn, sample)
 
 
@@ -58,13 +86,16 @@ def wait(turn: Turn) -> None:
         return
     if turn.now.mono_ms - off.attempt_ms >= RETRY_MS:
         _send(turn, off, urgent=off.attempts < AT_ONCE)
-    measured = turn.state.measured
-    heard_ms = max(measured.relay_ms or 0, off.since_ms)
+    heard_ms = last_heard_ms(turn.state.measured, metered=turn.state.metered) or 0
+    heard_ms = max(heard_ms, off.since_ms)
     silent_ms = turn.now.mono_ms - heard_ms
     if not off.silence_told and silent_ms >= turn.limits.silence.delay_s * 1000:
         off = turn.state.stop or off
         turn.state = turn.state._replace(stop=replace(off, silence_told=True))
-        evidence = {"detail": "told to go off and nothing answers", "held_ms": silent_ms}
+        evidence = {
+            "detail": "told to go off and relay or meter does not answer",
+            "held_ms": silent_ms,
+        }
         alarm(turn, Reason.SILENCE, evidence)
 
 
@@ -108,15 +139,18 @@ def _is_off(state: OutletState, off: Stop, limits: Limits) -> bool:
         return False
     if not state.metered:
         return True
-    if measured.current_a is None or (measured.current_ms or 0) <= off.since_ms:
+    flowing = flow(measured)
+    if flowing is None or flowing.at_ms <= off.since_ms:
         return False
-    return abs(measured.current_a) <= limits.welded.above_a
+    return flowing.current_a <= limits.welded.above_a
 
 
 def _confirmed(turn: Turn, off: Stop) -> None:
     turn.state = turn.state._replace(
         phase=Phase.OFF, phase_ms=turn.now.mono_ms, stop=None, charge=None
     )
+    # A current seen before this OFF says nothing about the time after it.
+    turn.drop_hold(Reason.WELDED)
     clear_alarms(turn, _OVER_WHEN_OFF)
     data: dict[str, str | int] = {
         "after_ms": turn.now.mono_ms - off.since_ms,
@@ -127,12 +161,18 @@ def _confirmed(turn: Turn, off: Stop) -> None:
     turn.note(FactKind.OUTLET_OFF, off.reason, data=data)
 
 
-def _judge_reaction(turn: Turn, off: Stop) -> None:
-    rule = turn.limits.no_reaction
-    held_ms = turn.now.mono_ms - off.since_ms
-    if held_ms < rule.delay_s * 1000:
+def _judge_reaction(turn: Turn, sample: Sample) -> None:
+    """Judge a relay that is seen closed: for how long since it could have heard the OFF."""
+    off = turn.state.stop
+    if off is None:
         return
-    act(turn, no_reaction(turn.limits, held_ms, "the relay stays closed although told to open"))
+    if off.closed_since_ms is None:
+        off = replace(off, closed_since_ms=sample.at_ms)
+        turn.state = turn.state._replace(stop=off)
+    held_ms = sample.at_ms - max(off.closed_since_ms or 0, off.written_ms or 0)
+    if held_ms >= turn.limits.no_reaction.delay_s * 1000:
+        detail = "the relay stays closed although told to open"
+        act(turn, no_reaction(turn.limits, held_ms, detail))
 
 
 def no_reaction(limits: Limits, held_ms: int, detail: str) -> Finding:
@@ -149,11 +189,14 @@ def no_reaction(limits: Limits, held_ms: int, detail: str) -> Finding:
 
 def _judge_flow(turn: Turn, sample: Sample) -> None:
     """Judge a current that flows although the relay says off: a meter lags, a weld stays."""
-    off = turn.state.stop
-    rule = turn.limits.welded
-    if off is None or sample.current_a is None or turn.state.measured.relay_on:
+    off, measured = turn.state.stop, turn.state.measured
+    flowing = flow(measured)
+    if off is None or flowing is None or flowing.at_ms != sample.at_ms:
         return
-    if abs(sample.current_a) <= rule.above_a:
+    if measured.relay_on or (measured.relay_ms or 0) <= off.since_ms:
+        return
+    rule = turn.limits.welded
+    if flowing.current_a <= rule.above_a:
         return
     if off.flowing_since_ms is None:
         turn.state = turn.state._replace(stop=replace(off, flowing_since_ms=sample.at_ms))
@@ -161,4 +204,4 @@ def _judge_flow(turn: Turn, sample: Sample) -> None:
     held_ms = sample.at_ms - off.flowing_since_ms
     again(turn)
     if held_ms >= rule.delay_s * 1000:
-        act(turn, welded(turn.limits, sample.current_a, held_ms))
+        act(turn, welded(turn.limits, flowing.current_a, held_ms))

@@ -55,6 +55,12 @@ class Turn:
         """Have a fact written down."""
         self.effects.append(Note(kind=kind, reason=reason, actor=actor, data=data or {}))
 
+    def drop_hold(self, reason: Reason) -> None:
+        """Forget since when a cause lasts."""
+        if reason in self.state.holds:
+            holds = {r: since for r, since in self.state.holds.items() if r is not reason}
+            self.state = self.state._replace(holds=MappingProxyType(holds))
+
     def refuse(self, code: str, message: str) -> None:
         """Turn the request down."""
         self.effects.append(Refusal(code=code, message=message))

@@ -1,15 +1,13 @@
-"""Speaking to the guard: ``GuardClient`` for programs that go on, ``call_once`` for commands.
+"""Speaking to the guard for programs that go on; ``gateway.link.once`` is for commands.
 
-Both raise the errors of ``gateway.core.errors``, in one line that says what to do.
+Raises the errors of ``gateway.core.errors``, in one line that says what to do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
-import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from typing import Any, Self
 from gateway.core.errors import (
     CorrectInput,
     FixInstallation,
-    NotAllowed,
     PilegateError,
     TryLater,
 )
@@ -27,13 +24,9 @@ from gateway.core.facts import Fact
 from gateway.link.address import connect_unix
 from gateway.link.decode import Fields
 from gateway.link.messages import MOST_VIEWS, OutletView, fact_from_json
+from gateway.link.once import call_line, failed, gone, hung, read_answer, result
 from gateway.link.requests import Method, Notice
-from gateway.link.rpc import (
-    LONGEST_ANSWER_BYTES,
-    LONGEST_REQUEST_BYTES,
-    error_from_json,
-    request_line,
-)
+from gateway.link.rpc import LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, error_from_json
 
 WAITING_NOTICES = 256
 """Notifications that wait for the reader; past them the socket is not read any more, and a
@@ -55,110 +48,6 @@ class OutletsChanged:
 
 
 Notification = FactArrived | OutletsChanged
-
-
-def _absent(path: Path) -> FixInstallation:
-    return FixInstallation(
-        f"guard is not running: nothing listens on {path}: start it with: pilegate run"
-    )
-
-
-def _failed(path: Path, err: OSError) -> PilegateError:
-    if isinstance(err, FileNotFoundError | ConnectionRefusedError):
-        return _absent(path)
-    if isinstance(err, PermissionError):
-        return NotAllowed(
-            f"{path}: this user may not speak to the guard: use the guard's user or root, "
-            "or join the group that owns the socket"
-        )
-    if isinstance(err, BlockingIOError | TimeoutError):
-        return _hung(path, None)
-    return FixInstallation(f"{path}: {err.strerror or err}: check that it is the guard's socket")
-
-
-def _hung(path: Path, timeout_s: float | None) -> TryLater:
-    waited = "" if timeout_s is None else f" within {timeout_s:g} s"
-    return TryLater(
-        f"guard at {path} did not answer{waited}: it is overloaded or stuck; "
-        "try again, and restart it if that lasts"
-    )
-
-
-def _gone(path: Path) -> TryLater:
-    return TryLater(
-        f"guard at {path} closed the connection: it is stopping or restarting; try again"
-    )
-
-
-def _line(request_id: int, method: str, params: dict[str, object]) -> bytes:
-    line = request_line(request_id, method, params)
-    if len(line) > LONGEST_REQUEST_BYTES:
-        raise CorrectInput(f"a request has at most {LONGEST_REQUEST_BYTES} bytes: ask for less")
-    return line
-
-
-def _read_answer(line: bytes, path: Path) -> dict[str, Any]:
-    """Read one line from the guard into an object."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise FixInstallation(f"{path}: what answers there is not a guard")
-    return value
-
-
-def _result(message: dict[str, Any]) -> dict[str, Any]:
-    if "error" in message:
-        raise error_from_json(message["error"])
-    result = message.get("result")
-    if not isinstance(result, dict):
-        raise FixInstallation("guard answered without a result: are both of one version?")
-    return result
-
-
-def call_once(
-    path: Path, method: str, *, timeout_s: float = 10.0, **params: object
-) -> dict[str, Any]:
-    """Connect, ask, wait for the answer and close.
-
-    ``timeout_s`` bounds the whole. Raises NotKnown, Refused, CorrectInput, NotAllowed,
-    TryLater or FixInstallation.
-    """
-    request = _line(1, method, params)
-    deadline = time.monotonic() + timeout_s
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(timeout_s)
-        try:
-            connect_unix(sock, path)
-            # A guard that refuses this user says so and closes, maybe before it is asked.
-            with contextlib.suppress(BrokenPipeError):
-                sock.sendall(request)
-            line = _read_line(sock, path, deadline, timeout_s)
-        except TimeoutError:
-            raise _hung(path, timeout_s) from None
-        except ConnectionResetError:
-            raise _gone(path) from None
-        except OSError as err:
-            raise _failed(path, err) from err
-    return _result(_read_answer(line, path))
-
-
-def _read_line(sock: socket.socket, path: Path, deadline: float, timeout_s: float) -> bytes:
-    received = bytearray()
-    while True:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            raise _hung(path, timeout_s)
-        sock.settimeout(left_s)
-        piece = sock.recv(65_536)
-        if not piece:
-            raise _gone(path)
-        received += piece
-        if piece.find(b"\n") >= 0:
-            return bytes(received.partition(b"\n")[0])
-        if len(received) > LONGEST_ANSWER_BYTES:
-            raise FixInstallation(f"{path}: what answers there is not a guard")
 
 
 class GuardClient:
@@ -202,7 +91,7 @@ class GuardClient:
             )
         except OSError as err:
             sock.close()
-            raise _failed(path, err) from err
+            raise failed(path, err) from err
         return cls(path, reader, writer, timeout_s)
 
     async def __aenter__(self) -> Self:
@@ -224,17 +113,17 @@ class GuardClient:
         wait_s = self._timeout_s if timeout_s is None else timeout_s
         self._next_id += 1
         request_id = self._next_id
-        line = _line(request_id, method, params)
+        line = call_line(request_id, method, params)
         if self._writer.transport.get_write_buffer_size() > LONGEST_REQUEST_BYTES:
-            raise _hung(self._path, None)
+            raise hung(self._path, None)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[request_id] = answer
         try:
             self._writer.write(line)
             async with asyncio.timeout(wait_s):
-                return _result(await answer)
+                return result(await answer)
         except TimeoutError:
-            raise _hung(self._path, wait_s) from None
+            raise hung(self._path, wait_s) from None
         finally:
             self._answers.pop(request_id, None)
 
@@ -274,10 +163,10 @@ class GuardClient:
             await self._writer.wait_closed()
 
     async def _read(self) -> None:
-        end: PilegateError = _gone(self._path)
+        end: PilegateError = gone(self._path)
         try:
             while line := await self._reader.readline():
-                message = _read_answer(line, self._path)
+                message = read_answer(line, self._path)
                 if "id" in message:
                     self._take_answer(message)
                 elif message.get("method") == Notice.DROPPED:
@@ -289,7 +178,7 @@ class GuardClient:
         except PilegateError as err:
             end = err
         except OSError:
-            end = _gone(self._path)
+            end = gone(self._path)
         finally:
             self._finish(end)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ def wait_s(failures: int, *, jitter: float) -> float:
 
 async def follow_for_ever(
     path: Path, *, facts_after: int | None = None, views: bool = False
-) -> AsyncIterator[FollowEvent]:
+) -> AsyncGenerator[FollowEvent, None]:
     """Follow the guard at ``path``; connect again whenever it goes.
 
     Gives LinkUp after each connection, LinkDown after each failure, and in between what

@@ -22,6 +22,8 @@ def notify(*lines: str) -> bool:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            # Never waits: a systemd that hangs must not hold up a cut-off.
+            sock.setblocking(False)
             sock.connect(address)
             sock.sendall("\n".join(lines).encode())
     except OSError as err:

@@ -2,7 +2,8 @@
 
 The guard matters more: it is started first and ended last, and serve runs at a lower
 priority, so that a flood of requests takes no time from a cut-off. A process that dies is
-started again, with growing pauses; a guard that keeps dying has everything switched off.
+started again, with growing pauses; a guard that keeps dying, or must be killed, has
+everything switched off. Whatever is wrong with serve never ends the guard.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ CRASHES_WITHIN_S = 60.0
 STOP_S = 15.0
 WRONG_INPUT = 2
 """Exit status of a process whose files are wrong: starting it again would not help."""
+NOT_STARTED = 71
+"""EX_OSERR of sysexits.h: the system could not make a process."""
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -43,8 +46,9 @@ class Part:
     """One process that is kept running."""
 
     name: str
-    arguments: Sequence[str]
+    command: Sequence[str]
     nice: int = 0
+    starts: int = 0
     process: asyncio.subprocess.Process | None = None
     crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES))
 
@@ -52,15 +56,26 @@ class Part:
 class Supervisor:
     """Keeps guard and serve running until told to stop."""
 
-    def __init__(self, options: Sequence[str]) -> None:
-        """``options`` are the global options of the command line, given on to each process."""
-        self._options = list(options)
-        self._guard = Part("guard", [*options, "guard"])
-        self._serve = Part("serve", [*options, "serve"], nice=SERVE_NICE)
+    def __init__(
+        self,
+        options: Sequence[str],
+        program: Sequence[str] = (sys.executable, "-m", "gateway"),
+    ) -> None:
+        """``options`` are the global options of the command line, given on to each process.
+
+        ``program`` is what is started with them and with ``guard``, ``serve`` or ``all-off``.
+        """
+        self._guard = Part("guard", [*program, *options, "guard"])
+        self._serve = Part("serve", [*program, *options, "serve"], nice=SERVE_NICE)
+        self._off = Part("all-off", [*program, *options, "all-off", "--direct"])
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT. Raises FixInstallation if the files are wrong."""
+        """Run until SIGTERM or SIGINT.
+
+        Call it in the main thread: what it starts dies with the thread that started it.
+        Raises FixInstallation if the guard can't run with these files.
+        """
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
@@ -77,7 +92,8 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*keepers, stopped, return_exceptions=True)
             await _end(self._serve)
-            await _end(self._guard)
+            if not await _end(self._guard):
+                await self._all_off()
         for task in failed:
             task.result()
 
@@ -87,16 +103,23 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while True:
             began_s = loop.time()
-            part.process = await _start(part)
-            status = await part.process.wait()
-            if status == WRONG_INPUT:
+            try:
+                part.process = await _start(part)
+                status = await part.process.wait()
+            except OSError as err:
+                log.error("%s can't be started: %s", part.name, err)  # noqa: TRY400 - the line says all
+                status = NOT_STARTED
+            if status == WRONG_INPUT and part is self._guard and part.starts == 1:
                 raise FixInstallation(
-                    f"{part.name} can't run with these files: correct what it says above"
+                    "the guard can't run with these files: correct what it says above"
                 )
             part.crashes.append(loop.time())
             if loop.time() - began_s > LONGEST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
-            log.error("%s ended with status %s: starting it again", part.name, status)
+            if status == WRONG_INPUT:
+                # Correct files were there once, or the guard runs on without serve.
+                pause_s = LONGEST_PAUSE_S
+            log.error("%s ended (status %s): it is started again", part.name, status)
             if part is self._guard and _is_loop(part.crashes):
                 await self._all_off()
                 part.crashes.clear()
@@ -105,14 +128,18 @@ class Supervisor:
 
     async def _all_off(self) -> None:
         """Switch everything off past a guard that can't."""
-        log.critical("the guard keeps dying: switching everything off")
-        process = await _start(Part("all-off", [*self._options, "all-off", "--direct"]))
+        log.critical("the guard can't: switching everything off without it")
+        process = await _start(self._off)
         try:
             async with asyncio.timeout(STOP_S):
-                await process.wait()
+                status = await process.wait()
         except TimeoutError:
             process.kill()
+            await process.wait()
             log.critical("all-off did not end in %g s: look at the buses", STOP_S)
+        else:
+            if status:
+                log.critical("all-off ended with status %s: look at what it says above", status)
 
 
 def _is_loop(crashes: deque[float]) -> bool:
@@ -121,6 +148,7 @@ def _is_loop(crashes: deque[float]) -> bool:
 
 async def _start(part: Part) -> asyncio.subprocess.Process:
     parent = os.getpid()
+    part.starts += 1
 
     def prepare() -> None:
         die_with_parent(parent)
@@ -128,20 +156,18 @@ async def _start(part: Part) -> asyncio.subprocess.Process:
             os.nice(part.nice)
 
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway",
-        *part.arguments,
+        *part.command,
         stdin=asyncio.subprocess.DEVNULL,
         preexec_fn=prepare,
         start_new_session=True,
     )
 
 
-async def _end(part: Part) -> None:
+async def _end(part: Part) -> bool:
+    """End a process in order; False when it had to be killed."""
     process = part.process
     if process is None or process.returncode is not None:
-        return
+        return True
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     try:
@@ -151,6 +177,8 @@ async def _end(part: Part) -> None:
         log.error("%s did not end in %g s: killed", part.name, STOP_S)  # noqa: TRY400 - expected
         process.kill()
         await process.wait()
+        return False
+    return True
 
 
 def die_with_parent(parent: int, with_signal: signal.Signals = signal.SIGTERM) -> None:

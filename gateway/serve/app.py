@@ -20,6 +20,7 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import PilegateError
 from gateway.link.address import socket_path
 from gateway.link.journal import journal_path
+from gateway.link.requests import Method
 from gateway.runtime.loop_lag import measure
 from gateway.runtime.sd_notify import notify, watchdog
 from gateway.serve.command_facts import CommandFacts
@@ -31,13 +32,16 @@ from gateway.serve.guard_link import GuardLink
 from gateway.serve.http import HttpServer, listen_on, make_server, split_listen
 from gateway.serve.inquiries import Inquiries
 from gateway.serve.journal import Journal
-from gateway.serve.live import LiveOutlets
+from gateway.serve.live import COUNTED, LiveOutlets
 from gateway.serve.tokens import Tokens
 from gateway.storage.engine import Database, open_database, resolve_url
 from gateway.storage.migrate import migrate
 
 DRAIN_WITHIN_S = 3.0
 """How long commands under way get for the guard's answer when the process stops."""
+
+PROBE_WITHIN_S = 3.0
+"""A guard that does not answer in this time is said to be away."""
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +85,7 @@ class Serve:
         """Start everything that runs for ever, but not the server."""
         work: dict[str, Coroutine[Any, Any, None]] = {
             "live": self.live.follow(self._socket_path, self.taker.wake),
+            "probe": self.live.probe(self._probe),
             "facts": self.taker.run(),
             "commands": self.delivery.run(self.commands),
             "tokens": self.tokens.run(),
@@ -99,6 +104,9 @@ class Serve:
         await self.link.close()
         await self.journal.close()
         await self.database.close()
+
+    async def _probe(self) -> None:
+        await self.link.call(Method.HELLO, timeout_s=PROBE_WITHIN_S)
 
     async def _take_over(self) -> int:
         return await self.taker.take_over()
@@ -131,7 +139,7 @@ class Serve:
             "Event streams that are open.",
             lambda: self.services.streams.open,
         )
-        for state in ("free", "in_use", "cut", "locked", "unknown"):
+        for state in COUNTED:
             gauge(
                 f"pilegate_outlets_{state}",
                 f"Outlets of the site that are {state.replace('_', ' ')}.",

@@ -13,24 +13,19 @@ from collections.abc import Awaitable, Callable
 from gateway.config.site import Outlet, Site
 from gateway.core.clock import Clock
 from gateway.core.errors import (
-    CorrectInput,
     FixInstallation,
-    NotAllowed,
-    NotKnown,
     PilegateError,
-    Refused,
     TryLater,
 )
-from gateway.link.messages import Outcome, Target, TargetKind
+from gateway.link.messages import Target, TargetKind
 from gateway.link.requests import (
     Method,
     OnAnswer,
     OnRequest,
     TargetRequest,
-    Verdict,
     verdicts_from_json,
 )
-from gateway.serve import course
+from gateway.serve import answers, course
 from gateway.serve.commands import Command, Commands
 from gateway.serve.course import (
     ANSWER_LOST,
@@ -61,6 +56,9 @@ SETTLE_S = 1.0
 
 TAKE_BACK_TRIES = 30
 
+ORDER_WITHIN_S = 5.0
+"""How long an ``on`` waits for what was asked of the same outlet before it."""
+
 BATCH = 20
 """Outlets of a group that are sent an ``on`` between two writes of its course."""
 
@@ -86,6 +84,9 @@ class Delivery:
         self._lanes = {True: asyncio.Semaphore(AT_ONCE), False: asyncio.Semaphore(AT_ONCE)}
         self._number = 0
         self._stops: dict[str, int] = {}
+        """The last ``off`` or ``lock`` of each scope, by its number."""
+        self._waiting_stops: dict[int, str] = {}
+        """Scopes of those that the guard has not answered."""
         self._left_behind: list[Command] = []
         self._under_way = 0
         self._idle = asyncio.Event()
@@ -98,6 +99,7 @@ class Delivery:
         self._idle.clear()
         if command.order.action in _STOPS:
             self._stops[command.order.target.scope] = self._number
+            self._waiting_stops[self._number] = command.order.target.scope
         self._inbox.put_nowait((self._number, command))
 
     @property
@@ -106,8 +108,15 @@ class Delivery:
         return self._under_way
 
     async def look_back(self, commands: Commands) -> None:
-        """Find what an earlier life left behind; before the first command of this one comes."""
-        self._left_behind = await commands.unfinished((ANSWER_LOST,))
+        """Find what an earlier life left behind; before the first command of this one comes.
+
+        Whatever makes outlets safer is sent again, and before anything that is newer.
+        """
+        for command in await commands.unfinished((ANSWER_LOST,)):
+            if command.order.action is CommandAction.ON:
+                self._left_behind.append(command)
+            elif command.state is CommandState.RECORDED:
+                self.put(command)
 
     async def run(self, commands: Commands) -> None:
         """Settle what an earlier life left behind, then send what comes, until cancelled."""
@@ -133,6 +142,7 @@ class Delivery:
                     lost = False
                     await self._until_answered(commands, command)
         finally:
+            self._waiting_stops.pop(number, None)
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
@@ -149,14 +159,19 @@ class Delivery:
             for outlet in outlets[start : start + BATCH]:
                 parts[outlet.id] = await self._on_one(command, number, outlet, len(outlets))
             lost = lost or any(part.code == ANSWER_LOST for part in parts.values())
-            await self._advance(commands, command, _with(parts))
+            await self._advance(commands, command, answers.with_parts(parts))
         return lost
 
     async def _on_one(
         self, command: Command, number: int, outlet: Outlet, count: int
     ) -> OutletCourse:
+        if not await self._earlier_stops_answered(number, outlet):
+            why = "an off or a lock from before it has not reached the guard"
+            return answers.part_of(OutletResult.FAILED, course.NOT_DELIVERED, why)
         if self._overtaken(number, outlet):
-            return _part(OutletResult.FAILED, "overtaken", "an off or a lock came after it")
+            return answers.part_of(
+                OutletResult.FAILED, "overtaken", "an off or a lock came after it"
+            )
         lease = command.order.lease
         assert lease is not None
         request = OnRequest(
@@ -171,11 +186,11 @@ class Delivery:
         try:
             answer = await self._link.ask(Method.ON, OnAnswer.from_json, request.to_json())
         except GuardAway as err:
-            return _part(OutletResult.FAILED, course.NOT_DELIVERED, str(err))
+            return answers.part_of(OutletResult.FAILED, course.NOT_DELIVERED, str(err))
         except (TryLater, FixInstallation) as err:
-            return _part(OutletResult.UNKNOWN, ANSWER_LOST, str(err))
+            return answers.part_of(OutletResult.UNKNOWN, ANSWER_LOST, str(err))
         except PilegateError as err:
-            return _no(err)
+            return answers.no(err)
         if self._overtaken(number, outlet):
             await self._take_back(command, outlet)
         return OutletCourse(
@@ -225,23 +240,19 @@ class Delivery:
                 await asyncio.sleep(RETRY_S)
                 continue
             except PilegateError as err:
-                await self._advance(commands, command, _refused(err))
+                await self._advance(commands, command, answers.refused(err))
                 return
-            await self._advance(commands, command, _answered(order.action, verdicts))
+            await self._advance(commands, command, answers.answered(order.action, verdicts))
             return
         await self._advance(commands, command, lambda c: course.not_delivered(c, why))
 
     async def _recover(self, commands: Commands) -> None:
-        """Settle what was under way when the program ended, once all facts are known.
+        """Settle every ``on`` that was under way when the program ended, once all facts are known.
 
-        An ``on`` that no fact tells of was not delivered, and is not sent again.
+        One that no fact tells of was not delivered, and is not sent again.
         """
-        await self._caught_up()
         for command in self._left_behind:
-            if command.order.action is CommandAction.ON:
-                await self._settle_lost(commands, command)
-            elif command.state is CommandState.RECORDED:
-                self.put(command)
+            await self._settle_lost(commands, command)
 
     async def _settle_lost(self, commands: Commands, command: Command) -> None:
         await self._caught_up()
@@ -302,68 +313,35 @@ class Delivery:
         age_ms = self._clock.now().utc_ms - command.created_utc_ms
         return within_ms is None or age_ms <= within_ms
 
+    async def _earlier_stops_answered(self, number: int, outlet: Outlet) -> bool:
+        """Keep the order: an ``off`` that is sent after a newer ``on`` would end it."""
+        scopes = self._scopes(outlet)
+
+        def waiting() -> bool:
+            return any(
+                earlier < number and scope in scopes
+                for earlier, scope in self._waiting_stops.items()
+            )
+
+        try:
+            async with asyncio.timeout(ORDER_WITHIN_S):
+                while waiting():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            return False
+        return True
+
     def _overtaken(self, number: int, outlet: Outlet) -> bool:
-        scopes = (
+        return any(self._stops.get(scope, 0) > number for scope in self._scopes(outlet))
+
+    def _scopes(self, outlet: Outlet) -> tuple[str, ...]:
+        return (
             f"outlet/{outlet.id}",
             f"pile/{outlet.pile}",
             f"station/{outlet.station}",
             f"site/{self._site.id}",
         )
-        return any(self._stops.get(scope, 0) > number for scope in scopes)
 
     def _outlets(self, command: Command) -> tuple[Outlet, ...]:
         target = command.order.target
         return self._site.outlets_of(target.kind, target.id)
-
-
-def _part(result: OutletResult, code: str, message: str) -> OutletCourse:
-    return OutletCourse(result=result, code=code, message=message)
-
-
-def _with(parts: dict[str, OutletCourse]) -> Callable[[Course], Course]:
-    return lambda present: course.with_outlets(present, parts)
-
-
-def _refused(err: PilegateError) -> Callable[[Course], Course]:
-    part = _no(err)
-    return lambda present: course.refused(present, part)
-
-
-def _no(err: PilegateError) -> OutletCourse:
-    """Read the guard's refusal."""
-    match err:
-        case Refused():
-            return _part(OutletResult.REFUSED, err.code, str(err))
-        case NotKnown():
-            return _part(OutletResult.REFUSED, "not_known", str(err))
-        case CorrectInput():
-            return _part(OutletResult.REFUSED, "invalid", str(err))
-        case NotAllowed():
-            return _part(OutletResult.FAILED, "not_allowed", str(err))
-        case _:
-            return _part(OutletResult.FAILED, "failed", str(err))
-
-
-def _answered(action: CommandAction, verdicts: tuple[Verdict, ...]) -> Callable[[Course], Course]:
-    """Take in the guard's answer; an ``off`` is done when samples show it, the rest at once."""
-    done = OutletResult.WAITING if action is CommandAction.OFF else OutletResult.DONE
-    results = {
-        Outcome.DONE: done,
-        Outcome.REFUSED: OutletResult.REFUSED,
-        Outcome.NOTHING_TO_DO: OutletResult.NOTHING_TO_DO,
-    }
-    parts = {
-        verdict.outlet: _part(
-            results[verdict.result],
-            "refused" if verdict.result is Outcome.REFUSED else "",
-            verdict.message or "",
-        )
-        for verdict in verdicts
-    }
-
-    def step(present: Course) -> Course:
-        answered = course.with_outlets(present, parts)
-        unknown = _part(OutletResult.REFUSED, "not_known", "the guard's site file lacks it")
-        return course.for_all(answered, answered.unanswered, unknown)
-
-    return step

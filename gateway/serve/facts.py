@@ -44,8 +44,6 @@ class Standing(StrEnum):
     """How a journal relates to the one that the cursor belongs to."""
 
     SAME = "same"
-    NEW = "new"
-    """The first journal ever seen."""
     REPLACED = "replaced"
     GAP = "gap"
 
@@ -55,15 +53,12 @@ class Cursor:
     """How far the present journal was taken over."""
 
     journal: int
-    """0: no journal was ever seen."""
     seq: int
     fact_id: str
 
 
 def standing(cursor: Cursor, page: Page) -> Standing:
     """Compare the journal with the cursor; numbers alone could match by chance."""
-    if cursor.journal == 0:
-        return Standing.NEW
     if page.last_seq < cursor.seq:
         return Standing.REPLACED
     if page.at_cursor is not None and page.at_cursor.id != cursor.fact_id:
@@ -149,7 +144,7 @@ class FactTaker:
             return 0, False
         async with self._database.writing() as session:
             row = await _row_for_update(session)
-            if row is not None and row.cursor_seq != cursor.seq:
+            if _cursor_of(row) != cursor or row.replaced_utc_ms is not None:
                 return 0, True  # another process was faster: look again
             events = await self._write(session, cursor, row, page, found)
             for effect in self._effects:
@@ -163,20 +158,15 @@ class FactTaker:
         self,
         session: AsyncSession,
         cursor: Cursor,
-        row: JournalRow | None,
+        row: JournalRow,
         page: Page,
         found: Standing,
     ) -> list[Event]:
         """Write the page's facts and the cursor, or what is to be told about the journal."""
         position = await _last_position(session)
-        now = self._clock.now()
-        if row is None or found is Standing.REPLACED:
-            row = JournalRow(
-                number=cursor.journal + 1,
-                since_utc_ms=now.utc_ms,
-                cursor_seq=0,
-                cursor_fact_id="",
-            )
+        if found is Standing.REPLACED:
+            row.replaced_utc_ms = self._clock.now().utc_ms
+            row = JournalRow(number=row.number + 1, cursor_seq=0, cursor_fact_id="")
             session.add(row)
             await session.flush()
         events: list[Event] = []
@@ -224,15 +214,16 @@ class FactTaker:
 
 
 async def _cursor(session: AsyncSession) -> Cursor:
-    row = await session.scalar(_newest())
-    if row is None:
-        return Cursor(0, 0, "")
+    return _cursor_of((await session.scalars(_newest())).one())
+
+
+def _cursor_of(row: JournalRow) -> Cursor:
     return Cursor(row.number, row.cursor_seq, row.cursor_fact_id)
 
 
-async def _row_for_update(session: AsyncSession) -> JournalRow | None:
-    found: JournalRow | None = await session.scalar(_newest().with_for_update())
-    return found
+async def _row_for_update(session: AsyncSession) -> JournalRow:
+    """Read the cursor and keep others from moving it until this transaction ends."""
+    return (await session.scalars(_newest().with_for_update())).one()
 
 
 def _newest() -> Select[JournalRow]:

@@ -52,9 +52,7 @@ class GuardLink:
         finally:
             await self._leave(line)
 
-    async def ask(
-        self, method: str, read: Callable[[object], T], params: Mapping[str, object]
-    ) -> T:
+    async def ask(self, method: str, read: Callable[[object], T], params: Mapping[str, Any]) -> T:
         """Ask the guard and read its answer.
 
         Raises as ``call``, and FixInstallation for an answer that can't be read: what was

@@ -5,21 +5,26 @@ The JSON of each outlet is made when it changes; a list of a thousand is a join.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gateway.config.site import Outlet, Site
 from gateway.core.clock import Clock
-from gateway.core.errors import NotKnown
+from gateway.core.errors import NotKnown, PilegateError
 from gateway.link.client import FactArrived, OutletsChanged
 from gateway.link.follow import LinkDown, LinkUp, follow_for_ever
 from gateway.link.messages import OutletState, OutletView
 
 log = logging.getLogger(__name__)
+
+PROBE_S = 2.0
+"""How often the guard is asked whether it still answers."""
 
 IN_USE = (OutletState.STARTING, OutletState.ON, OutletState.STOPPING)
 
@@ -51,6 +56,19 @@ class Shown:
     json: bytes
 
 
+COUNTED = ("free", "in_use", "cut", "locked", "unknown")
+
+_WORDS = {
+    OutletState.OFF: "free",
+    OutletState.STARTING: "in_use",
+    OutletState.ON: "in_use",
+    OutletState.STOPPING: "in_use",
+    OutletState.CUT: "cut",
+    OutletState.LOCKED: "locked",
+    OutletState.UNKNOWN: "unknown",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """How many outlets are in which state. The states sum up to the total."""
@@ -71,8 +89,10 @@ class LiveOutlets:
         self._clock = clock
         self._order = {str(outlet.id): place for place, outlet in enumerate(site.outlets)}
         self._views: dict[str, OutletView] = {}
+        self._counts: dict[tuple[str, str], Counts] | None = None
         now_utc_ms = clock.now().utc_ms
         self.guard = GuardStanding(False, now_utc_ms, "not connected yet")
+        self._linked = False
         self._told_away = False
         self.guard_seq = 0
         """The guard's last fact, as far as its stream has told."""
@@ -102,21 +122,48 @@ class LiveOutlets:
                 self._views[view.outlet] = view
                 self._shown[place] = self._show(self._site.outlets[place])
 
+    async def probe(self, ask: Callable[[], Awaitable[object]]) -> None:
+        """Ask the guard for ever whether it is there: one that hangs keeps its connections.
+
+        ``ask`` raises PilegateError when it does not answer in time.
+        """
+        while True:
+            await asyncio.sleep(PROBE_S)
+            if not self._linked:
+                continue  # whoever follows it tells
+            try:
+                await ask()
+            except PilegateError as err:
+                self._away(str(err))
+            else:
+                if self._linked and not self.guard.reachable:
+                    self._reachable(self.guard.version)
+
     def now_reachable(self, version: str) -> None:
         """Note that the guard can be reached; it tells of all outlets next."""
-        log.info("guard %s is reachable", version)
-        self.guard = GuardStanding(True, self._clock.now().utc_ms, "", version)
+        self._linked = True
         # Until it has sent an outlet's view, nothing is known of that outlet.
         self._views.clear()
-        self._shown = [self._show(outlet) for outlet in self._site.outlets]
+        self._reachable(version)
 
     def now_away(self, why: str) -> None:
         """Note that the guard can't be reached: what the outlets do is unknown."""
+        self._linked = False
+        self._away(why)
+
+    def _reachable(self, version: str | None) -> None:
+        log.info("guard %s is reachable", version)
+        self.guard = GuardStanding(True, self._clock.now().utc_ms, "", version)
+        self._shown = [self._show(outlet) for outlet in self._site.outlets]
+
+    def _away(self, why: str) -> None:
         if self.guard.reachable or not self._told_away:
             self._told_away = True
             log.warning("guard is not reachable: %s", why)
         if self.guard.reachable:
-            self.guard = GuardStanding(False, self._clock.now().utc_ms, why)
+            self.guard = replace(
+                self.guard, reachable=False, since_utc_ms=self._clock.now().utc_ms, detail=why
+            )
             self._shown = [self._show(outlet) for outlet in self._site.outlets]
         else:
             self.guard = replace(self.guard, detail=why)
@@ -152,20 +199,30 @@ class LiveOutlets:
 
     def counts(self, kind: str, target_id: str) -> Counts:
         """Count the outlets of a pile, a station or the site by state. Raises NotKnown."""
-        states = [
-            self._shown[self._order[outlet.id]].view.state
-            for outlet in self._site.outlets_of(kind, target_id)
-        ]
-        return Counts(
-            total=len(states),
-            free=states.count(OutletState.OFF),
-            in_use=sum(states.count(state) for state in IN_USE),
-            cut=states.count(OutletState.CUT),
-            locked=states.count(OutletState.LOCKED),
-            unknown=states.count(OutletState.UNKNOWN),
-        )
+        if self._counts is None:
+            self._counts = self._count()
+        found = self._counts.get((kind, target_id))
+        if found is None:
+            raise NotKnown(f"no {kind} {target_id!r}: see /v1/groups")
+        return found
+
+    def _count(self) -> dict[tuple[str, str], Counts]:
+        site = self._site
+        tallies: dict[tuple[str, str], Counter[str]] = {("site", site.id): Counter()}
+        tallies.update({("station", station.id): Counter() for station in site.stations})
+        tallies.update({("pile", pile.id): Counter() for pile in site.piles})
+        for shown in self._shown:
+            word = _WORDS[shown.view.state]
+            outlet = site.outlets[self._order[shown.view.outlet]]
+            for key in (("site", site.id), ("station", outlet.station), ("pile", outlet.pile)):
+                tallies[key][word] += 1
+        return {
+            key: Counts(total=tally.total(), **{word: tally[word] for word in COUNTED})
+            for key, tally in tallies.items()
+        }
 
     def _show(self, outlet: Outlet) -> Shown:
+        self._counts = None
         view = self._views.get(outlet.id)
         if view is None:
             view = OutletView(

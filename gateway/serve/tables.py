@@ -16,12 +16,13 @@ class JournalRow(Base):
     __tablename__ = "journals"
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """From 1; the highest is the one that is read now."""
-    since_utc_ms: Mapped[int]
+    """From 1, which is there from the beginning; the highest is the one that is read now."""
     cursor_seq: Mapped[int]
     """The last seq whose effect stands in this database; 0 before the first."""
     cursor_fact_id: Mapped[str]
     """The id of that fact, so that another journal with the same numbers is noticed."""
+    replaced_utc_ms: Mapped[int | None]
+    """When another journal was found in its place."""
 
 
 class EventRow(Base):

@@ -16,9 +16,30 @@ def translated(err: Exception, shown: str) -> PilegateError | None:
     if isinstance(err, exc.TimeoutError):
         return TryLater(f"database {shown}: every connection is in use: try again")
     if isinstance(err, exc.DBAPIError):
+        state = getattr(err.orig, "sqlstate", None)
+        if isinstance(state, str):
+            return _by_state(state, _message(err), shown)
         return _of_driver(str(err.orig).lower(), err, shown)
     if isinstance(err, OSError):
         return FixInstallation(f"database {shown}: {err}: start it, or correct serve.database")
+    return None
+
+
+def _message(err: exc.DBAPIError) -> str:
+    """Give the server's own words, without the names of Python's classes."""
+    return str(err.orig).rpartition(">: ")[2].partition("\n")[0]
+
+
+def _by_state(state: str, message: str, shown: str) -> PilegateError | None:
+    """Read an SQLSTATE (PostgreSQL's documentation, appendix A)."""
+    if state.startswith(("28", "3D", "42501")):
+        return FixInstallation(f"database {shown}: {message}: create it, or correct serve.database")
+    if state == "25006":
+        return FixInstallation(f"database {shown} is read-only: {message}: use its primary server")
+    if state.startswith("53"):
+        return FixInstallation(f"database {shown}: {message}: give its server room")
+    if state.startswith(("08", "40", "55P03", "57P")):
+        return TryLater(f"database {shown}: {message}: try again")
     return None
 
 

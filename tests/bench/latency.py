@@ -68,7 +68,7 @@ async def measure_latency(folder: Path, modules: int, cuts: int, each_s: float) 
         await bare.wait_for("ready")
         found.append(await _row("bare pymodbus loop", simulator, bare, first, each_s=each_s))
     async with simulating(site, folder) as simulator, guarding(site, folder) as (guard, client):
-        await switch_all_on(client, site.outlets)
+        await switch_all_on(client, site.in_turn())
         found.append(await _row("guard, quiet", simulator, guard, first, each_s=each_s))
         async with _flooded(site, folder) as flood:
             row = await _row(

@@ -14,6 +14,11 @@ Event = dict[str, Any]
 
 LONGEST_LINE = 1 << 20
 PATIENCE_S = 10.0
+SWIFT = -10
+"""Niceness of what is measured, and of the simulators: that of the guard's systemd unit.
+
+Not given to those who may not; ``nice`` says so in the log and goes on.
+"""
 
 
 class BenchFailed(RuntimeError):
@@ -106,9 +111,9 @@ class Program:
 
 @contextlib.asynccontextmanager
 async def running(
-    name: str, arguments: Sequence[str], folder: Path, *, nice: int = 0
+    name: str, arguments: Sequence[str], folder: Path, *, nice: int = SWIFT
 ) -> AsyncIterator[Program]:
-    """Run ``python -m ARGUMENTS``; its stderr goes to a log in ``folder``."""
+    """Run ``python -m ARGUMENTS`` at a niceness; its stderr goes to a log in ``folder``."""
     log = folder / f"{name}.log"
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(

@@ -89,7 +89,7 @@ async def measure_use(folder: Path, baud: int, seconds: float) -> list[LineUse]:
             await bare.wait_for("ready")
             found.append(await _use(simulator, baud, "bare pymodbus loop", seconds))
         async with guarding(site, folder) as (_, client):
-            await switch_all_on(client, site.outlets, ON_AT_ONCE)
+            await switch_all_on(client, site.in_turn(), ON_AT_ONCE)
             found.append(await _use(simulator, baud, "guard", seconds))
     return found
 
@@ -123,6 +123,6 @@ async def count_foreign(folder: Path, baud: int, cuts: int) -> list[int]:
     async with simulating(site, folder) as simulator:
         with contextlib.closing(Tap(folder / NEAR, folder / FAR, LIMIT_DIGITS)) as tap:
             async with guarding(site, folder) as (_, client):
-                await switch_all_on(client, site.outlets, ON_AT_ONCE)
+                await switch_all_on(client, site.in_turn(), ON_AT_ONCE)
                 await overload(simulator, site.in_turn()[:cuts], each_s=0.6 * cycle_s)
                 return tap.foreign()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +98,7 @@ def test_the_whole_way_of_an_on(tmp_path: Path) -> None:
 
 def test_fifty_clients_that_list_outlets_cost_the_guard_nothing(tmp_path: Path) -> None:
     async def check(client: httpx.AsyncClient, _whole: Serve, guard: FakeGuard) -> None:
-        before = len(guard.calls)
+        before = _asked(guard)
         limits = httpx.Limits(max_connections=50)
         async with httpx.AsyncClient(
             base_url=client.base_url, headers=client.headers, limits=limits, timeout=60
@@ -103,9 +107,14 @@ def test_fifty_clients_that_list_outlets_cost_the_guard_nothing(tmp_path: Path) 
                 answers = await asyncio.gather(*(many.get("/v1/outlets") for _ in range(50)))
                 assert {answer.status_code for answer in answers} == {200}
                 assert {len(answer.json()["outlets"]) for answer in answers} == {10}
-        assert len(guard.calls) == before
+        assert _asked(guard) == before
 
     _run(tmp_path, check)
+
+
+def _asked(guard: FakeGuard) -> list[str]:
+    """What the guard was asked, besides whether it is there."""
+    return [method for method, _ in guard.calls if method != "hello"]
 
 
 def test_a_stream_over_http_goes_on_after_a_restart(tmp_path: Path) -> None:
@@ -256,6 +265,33 @@ def test_without_a_guard_it_says_so_everywhere(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_it_speaks_tls(tmp_path: Path) -> None:
+    files = TlsFiles(cert=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", files.key, "-out", files.cert],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+
+    async def main() -> None:
+        async with asyncio.timeout(60), life(tmp_path) as whole:
+            sock = listen_on("127.0.0.1", 0, tls=True)
+            server = make_server(whole.app, files)
+            task = asyncio.create_task(server.serve(sockets=[sock]))
+            port = sock.getsockname()[1]
+            trust = ssl.create_default_context(cafile=files.cert)
+            async with httpx.AsyncClient(verify=trust, timeout=30) as client:
+                answer = await client.get(f"https://127.0.0.1:{port}/healthz")
+                assert answer.status_code == 200
+            server.should_exit = True
+            await task
+            sock.close()
+
+    asyncio.run(main())
+
+
 def _refused(act: Callable[[], Any]) -> str:
     with pytest.raises(FixInstallation) as caught:
         act()
@@ -265,13 +301,13 @@ def _refused(act: Callable[[], Any]) -> str:
 
 def test_addresses_that_can_not_be_listened_on(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
-        assert "there is no TLS" in _refused(lambda host=host: listen_on(host, 0, tls=False))
+        assert "there is no TLS" in _refused(partial(listen_on, host, 0, tls=False))
     assert "no address of this machine" in _refused(lambda: listen_on("192.0.2.1", 0, tls=True))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert "is taken: stop" in _refused(lambda: listen_on("127.0.0.1", port, tls=False))
     for wrong in ("", "127.0.0.1", ":80", "127.0.0.1:99999", "127.0.0.1:x", "127.0.0.1:-1"):
-        assert "is not host:port" in _refused(lambda wrong=wrong: split_listen(wrong))
+        assert "is not host:port" in _refused(partial(split_listen, wrong))
     assert split_listen("[::1]:0") == ("::1", 0)
     missing = TlsFiles(cert=tmp_path / "no.pem", key=tmp_path / "no.key")
 

@@ -167,6 +167,20 @@ def test_a_guard_that_answers_switches_off_in_order(
     assert "samples show all 1 outlets off" in capsys.readouterr().out
 
 
+def test_a_broken_site_file_does_not_keep_a_guard_from_switching_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = resolve(SITES / "demo-tcp.yaml", tmp_path)
+    with place.site_file.open("a", encoding="utf-8") as file:
+        file.write("half a li")
+    with fake_guard(place.state_dir) as guard:
+        guard.answers["off"] = {"outlets": [{"outlet": "n1-1", "result": "done"}]}
+        guard.views = [view("n1-1")]
+        assert all_off_at(place) == 0
+    assert all_off_at(place) == 2
+    assert "site.yaml:" in capsys.readouterr().err
+
+
 def test_outlets_that_stay_on_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import pty
 import tty
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,9 @@ Loop = Callable[[Any], Any]
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Iterator[Loop]:
+def run(request: pytest.FixtureRequest) -> Loop:
     """Run on either event loop."""
-    yield uvloop.run if request.param == "uvloop" else asyncio.run
+    return uvloop.run if request.param == "uvloop" else asyncio.run
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -103,7 +103,7 @@ TCP_LIES: dict[str, tuple[TcpLie, str | None]] = {
         "function",
     ),
     "another count": (
-        lambda tid, unit, pdu: [tcp(tid, unit, registers(b"\x04\x00\x00\x00\x04", LIE))],
+        lambda tid, unit, _pdu: [tcp(tid, unit, registers(b"\x04\x00\x00\x00\x04", LIE))],
         "length",
     ),
     "a wrong byte count": (
@@ -138,7 +138,7 @@ TCP_LIES: dict[str, tuple[TcpLie, str | None]] = {
 
 
 @pytest.mark.parametrize("name", TCP_LIES)
-def test_lies_on_tcp_are_never_values_and_the_truth_is_taken_again(name: str, run: Loop) -> None:
+def test_lies_on_tcp_are_never_values_and_the_truth_is_taken_again(name: str) -> None:
     lie, counted_as = TCP_LIES[name]
 
     async def main() -> None:
@@ -160,7 +160,7 @@ def test_lies_on_tcp_are_never_values_and_the_truth_is_taken_again(name: str, ru
         if counted_as is not None:
             assert errors[counted_as] >= 1
 
-    run(main())
+    uvloop.run(main())
 
 
 def test_a_late_answer_on_a_shared_connection_is_known_by_its_transaction(run: Loop) -> None:
@@ -225,7 +225,7 @@ def test_a_refused_connection_is_a_state_with_advice_and_is_tried_again(run: Loo
             assert state is BusState.LOST
             assert "refuses the connection: check the port" in detail
             server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", bus.port)
-            await until(lambda: recorder.buses[-1][1] is BusState.OPEN)
+            await until(lambda: BusState.OPEN in [state for _, state, _ in recorder.buses])
             server.close()
             await server.wait_closed()
 
@@ -297,7 +297,7 @@ def test_an_overload_on_tcp_is_cut_by_the_next_request(run: Loop) -> None:
 RtuLie = Callable[[int, bytes], list[bytes | float]]
 RTU_LIES: dict[str, tuple[RtuLie, str | None]] = {
     "silence": (lambda _unit, _pdu: [], None),
-    "another unit": (lambda unit, pdu: [rtu(unit + 1, registers(pdu, LIE))], "crc"),
+    "another unit": (lambda unit, pdu: [rtu(unit + 5, registers(pdu, LIE))], "crc"),
     "a neighbour": (lambda _unit, pdu: [rtu(2, registers(pdu, LIE))], "unit"),
     "another function": (
         lambda unit, pdu: [rtu(unit, b"\x03" + registers(pdu, LIE)[1:])],
@@ -319,7 +319,7 @@ RTU_LIES: dict[str, tuple[RtuLie, str | None]] = {
 
 
 @pytest.mark.parametrize("name", RTU_LIES)
-def test_lies_on_a_serial_line_are_never_values(name: str, run: Loop, tmp_path: Path) -> None:
+def test_lies_on_a_serial_line_are_never_values(name: str, tmp_path: Path) -> None:
     lie, counted_as = RTU_LIES[name]
 
     async def main() -> None:
@@ -341,7 +341,7 @@ def test_lies_on_a_serial_line_are_never_values(name: str, run: Loop, tmp_path: 
         if counted_as is not None:
             assert errors[counted_as] >= 1
 
-    run(main())
+    uvloop.run(main())
 
 
 def test_noise_before_an_answer_and_an_answer_in_pieces_do_no_harm(
@@ -458,9 +458,9 @@ def test_all_off_on_real_wires_needs_no_running_driver(run: Loop, tmp_path: Path
     run(main())
 
 
-def test_cancelling_leaves_no_descriptor_behind(run: Loop, tmp_path: Path) -> None:
+def test_cancelling_leaves_no_descriptor_behind(run: Loop) -> None:
     def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     async def main() -> None:
         master, slave = pty.openpty()

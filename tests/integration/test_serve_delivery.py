@@ -427,3 +427,60 @@ def test_the_guard_goes_and_comes_back(tmp_path: Path) -> None:
             await until(lambda: whole.feed.last_position == 2)
 
     asyncio.run(main())
+
+
+def test_a_guard_that_hangs_is_away_until_it_answers_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.serve.live.PROBE_S", 0.02)
+    monkeypatch.setattr("gateway.serve.app.PROBE_WITHIN_S", 0.2)
+
+    async def check(whole: Serve, guard: FakeGuard) -> None:
+        await until(lambda: whole.live.one("n1-1").view.state.value == "off")
+        guard.answers["hello"] = lambda _: None
+        await until(lambda: not whole.live.guard.reachable)
+        assert "did not answer" in whole.live.guard.detail
+        assert whole.live.one("n1-1").view.state.value == "unknown"
+        del guard.answers["hello"]
+        await until(lambda: whole.live.guard.reachable)
+        assert whole.live.one("n1-1").view.state.value == "off"
+
+    _run(tmp_path, check)
+
+
+def test_an_on_waits_for_the_off_that_came_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "RETRY_S", 0.3)
+
+    async def main() -> None:
+        guard = FakeGuard(small_site(tmp_path), tmp_path)
+        async with asyncio.timeout(60), life(tmp_path) as whole:
+            off = await whole.commands.submit(order("off"), CALLER, None)
+            await asyncio.sleep(0.1)  # it has found nobody
+            async with guard.running():
+                command = await give(whole, order("on"))
+                assert command.state is CommandState.SUCCEEDED
+                assert (await whole.commands.get(off.id)).state is CommandState.SUCCEEDED
+                commands = [method for method, _ in guard.calls if method in ("on", "off")]
+                assert commands == ["off", "on"]
+
+    asyncio.run(main())
+
+
+def test_an_on_is_not_sent_past_an_off_that_is_stuck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "ORDER_WITHIN_S", 0.1)
+
+    async def check(whole: Serve, guard: FakeGuard) -> None:
+        guard.answers["off"] = lambda _: None
+        await whole.commands.submit(order("off", "pile/n1"), CALLER, None)
+        command = await give(whole, order("on"))
+        assert (command.state, command.code) == (CommandState.FAILED, "not_delivered")
+        assert (await give(whole, order("on", "outlet/n2-6"), "k2")).state is (
+            CommandState.SUCCEEDED
+        )
+        assert [params["outlet"] for params in guard.called("on")] == ["n2-6"]
+
+    _run(tmp_path, check)

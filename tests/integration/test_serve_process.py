@@ -83,7 +83,7 @@ def test_killed_at_any_moment_each_fact_has_its_effect_once(tmp_path: Path) -> N
 
         async with asyncio.timeout(100), guard.running():
             writing = asyncio.create_task(write())
-            for _ in range(6):
+            for _ in range(4):
                 process = await _start(tmp_path)
                 headers = {"Authorization": f"Bearer {token}"}
                 address = await _address(process)

@@ -97,7 +97,7 @@ async def _soak(folder: Path, seconds: float, seed: int) -> bool:
     site = write_tcp_site(folder, MODULES)
     health, facts, watch = Health(), Facts(), Stopwatch()
     async with simulating(site, folder) as simulator, guarding(site, folder) as (guard, client):
-        await switch_all_on(client, site.outlets)
+        await switch_all_on(client, site.in_turn())
         follower = await GuardClient.connect(site.socket)
         following = asyncio.create_task(facts.follow(follower))
         simulator.on_event = watch.on_event

@@ -10,6 +10,7 @@ from gateway.core.facts import FactKind
 from gateway.guard.journal import Journal as GuardJournal
 from gateway.guard.journal_entry import Entry
 from gateway.link.journal import journal_path
+from gateway.serve.events import Wanted
 from gateway.serve.tokens import Role
 from tests.support.journal import draft
 from tests.support.serving import Served, serving
@@ -118,8 +119,11 @@ def _listen(
         "client": ("c", 1),
         "headers": [(b"authorization", b"Bearer " + token), *headers],
     }
-    task = asyncio.create_task(served.whole.app(scope, listener.receive, listener.send))  # type: ignore[arg-type]
-    return listener, task
+
+    async def run() -> None:
+        await served.whole.app(scope, listener.receive, listener.send)
+
+    return listener, asyncio.create_task(run())
 
 
 async def _leave(listener: Listener, task: asyncio.Task[None]) -> None:
@@ -219,7 +223,7 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: Any
             response = streams.EventStream(
                 database=served.database,
                 feed=served.whole.feed,
-                wanted=streams.Wanted(),
+                wanted=Wanted(),
                 after=0,
                 streams=served.whole.services.streams,
             )

@@ -14,8 +14,7 @@ from fastapi.routing import APIRoute
 
 import api.schemas
 from api.app import make_inner_app
-from api.routes.commands import EXAMPLES
-from api.schemas.commands import CommandIn
+from api.schemas.commands import EXAMPLES, CommandIn
 from api.schemas.common import Input, Output
 from tests.support.serving import serving
 

@@ -15,10 +15,10 @@ MINUTE_MS = 60_000
 START_MS = 1_790_000_040_000
 
 
-async def _get(served: Served, path: str, status: int = 200, **query: Any) -> Any:
+async def _get(served: Served, path: str, status_: int = 200, **query: Any) -> Any:
     async with served.client() as client:
         response = await client.get(path, params=query)
-        assert response.status_code == status, response.text
+        assert response.status_code == status_, response.text
         return response.json()
 
 
@@ -48,7 +48,7 @@ def test_outlets_come_in_pages_with_the_guards_standing(tmp_path: Path) -> None:
     _run(tmp_path, check)
 
 
-FILTERS: list[tuple[dict[str, str], int]] = [
+FILTERS: list[tuple[dict[str, Any], int]] = [
     ({"pile": "n2"}, 5),
     ({"station": "north"}, 10),
     ({"station": "south"}, 0),
@@ -68,7 +68,7 @@ def test_filters(tmp_path: Path) -> None:
     _run(tmp_path, check)
 
 
-WRONG_FILTERS: list[tuple[dict[str, str], str]] = [
+WRONG_FILTERS: list[tuple[dict[str, Any], str]] = [
     ({"limt": "3"}, "limt"),
     ({"limit": "0"}, "limit"),
     ({"limit": "201"}, "limit"),
@@ -148,7 +148,7 @@ def test_minutes_come_in_pages(tmp_path: Path) -> None:
     async def check(served: Served) -> None:
         await write_minutes(tmp_path, 5)
         path = "/v1/outlets/n1-1/minutes"
-        span = {"from": "2026-09-21T13:00:00Z", "to": "2026-09-22T14:00:00+01:00"}
+        span: dict[str, Any] = {"from": "2026-09-21T13:00:00Z", "to": "2026-09-22T14:00:00+01:00"}
         first = await _get(served, path, **span, limit=3)
         assert [minute["energy_mwh"] for minute in first["minutes"]] == [3000, 3001, 3002]
         assert first["minutes"][0]["minute_utc_ms"] == START_MS
@@ -162,7 +162,7 @@ def test_minutes_come_in_pages(tmp_path: Path) -> None:
     _run(tmp_path, check)
 
 
-WRONG_SPANS = [
+WRONG_SPANS: list[dict[str, Any]] = [
     {"from": "yesterday"},
     {"from": "2026-03-04T00:00:00"},
     {"from": "2026-03-04T00:00:00Z", "to": "2026-03-03T00:00:00Z"},
@@ -181,7 +181,7 @@ def test_wrong_spans_are_named(tmp_path: Path) -> None:
     _run(tmp_path, check)
 
 
-FAR_SPANS = [
+FAR_SPANS: list[dict[str, Any]] = [
     {"to": "0001-01-01T00:00:00Z"},
     {"from": "0001-01-01T00:00:00+23:59", "to": "0001-01-01T00:00:00Z"},
     {"from": "9999-12-31T00:00:00Z", "to": "9999-12-31T23:59:59-23:59"},

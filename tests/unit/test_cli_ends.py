@@ -121,6 +121,7 @@ def test_interrupts_are_quiet(
         (["off", "../x"], "'../x' is not a target"),
         (["frobnicate"], "no such command 'frobnicate'"),
         (["--colour"], "no such option"),
+        (["top"], "top needs a terminal that can be drawn on"),
         (["schema", "house"], "'house' is not one of 'site', 'profile'"),
         (["events", "--after", "-1"], "-1 is not in the range"),
         (["events", "--kind", "boom"], "'boom' is not one of"),

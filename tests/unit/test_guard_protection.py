@@ -473,6 +473,10 @@ def test_found_on_without_a_lease_is_switched_off() -> None:
     assert machine.reasons(FactKind.OUTLET_ALARM) == ["no_lease"]
     machine.sample(0)
     assert machine.state.phase is Phase.OFF
+    for _ in range(9):
+        machine.sample(0)
+    assert machine.reasons(FactKind.OUTLET_ALARM_CLEARED) == []
+    machine.sample(0)
     assert machine.reasons(FactKind.OUTLET_ALARM_CLEARED) == ["no_lease"]
 
 

@@ -23,14 +23,15 @@ def upgrade() -> None:
 
 
 def _journals() -> None:
-    op.create_table(
+    journals = op.create_table(
         "journals",
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("since_utc_ms", sa.BigInteger(), nullable=False),
         sa.Column("cursor_seq", sa.BigInteger(), nullable=False),
         sa.Column("cursor_fact_id", sa.Text(), nullable=False),
+        sa.Column("replaced_utc_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("number", name="pk_journals"),
     )
+    op.bulk_insert(journals, [{"number": 1, "cursor_seq": 0, "cursor_fact_id": ""}])
 
 
 def _events() -> None:

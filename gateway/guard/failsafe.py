@@ -1,0 +1,38 @@
+"""PURE: what becomes of an outlet that the guard could not judge, because of an error of its own.
+
+Nobody can say that it is safe, so it is switched off; the other outlets go on.
+"""
+
+from __future__ import annotations
+
+from gateway.core.clock import Now
+from gateway.core.reasons import Reason
+from gateway.guard.limits import Limits
+from gateway.guard.state import Effect, OutletState, Phase, Refusal, Stop, SwitchOff
+from gateway.guard.turn import Turn, stop
+
+_REFUSAL = Refusal(code="fault", message="the guard could not judge it: look into the guard's log")
+_DETAIL = "the guard could not judge it because of an error of its own: see its log"
+
+
+def switched_off(
+    state: OutletState, limits: Limits, now: Now
+) -> tuple[OutletState, tuple[Effect, ...]]:
+    """End the lease if there is one, and send an OFF whatever the outlet is thought to be."""
+    if state.phase in (Phase.OFF, Phase.STOPPING):
+        return state, (SwitchOff(urgent=False), _REFUSAL)
+    turn = Turn(state, limits, now)
+    stop(turn, Reason.INTERRUPTED, evidence={"detail": _DETAIL})
+    return turn.state, (*turn.effects, _REFUSAL)
+
+
+def forced_off(state: OutletState, now: Now) -> tuple[OutletState, tuple[Effect, ...]]:
+    """Do the same without a fact, where even that failed: a restart tells of the lease."""
+    off = Stop(
+        reason=Reason.INTERRUPTED,
+        request_id=None,
+        since_ms=now.mono_ms,
+        attempt_ms=now.mono_ms,
+    )
+    state = state._replace(lease=None, phase=Phase.STOPPING, phase_ms=now.mono_ms, stop=off)
+    return state, (SwitchOff(urgent=True), _REFUSAL)

@@ -1,0 +1,65 @@
+"""Stands for ``pilegate`` under the supervisor: ``guard``, ``serve`` and ``all-off``.
+
+What each does is read from ``<folder>/<part>.does`` at its start, and every start and end is
+a line in ``<folder>/diary``. ``python -m tests.support.run_parts FOLDER supervise`` runs the
+supervisor itself over it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from gateway.core.errors import FixInstallation
+from gateway.runtime import supervisor
+from gateway.runtime.supervisor import Supervisor
+
+
+def note(folder: Path, *words: object) -> None:
+    with (folder / "diary").open("a") as diary:
+        diary.write(" ".join(str(word) for word in words) + "\n")
+
+
+def part(folder: Path, name: str) -> None:
+    note(folder, name, "start", os.getpid(), os.getppid(), os.nice(0))
+    does = folder / f"{name}.does"
+    what = does.read_text() if does.exists() else "run"
+    if what.startswith("exit"):
+        sys.exit(int(what.split()[1]))
+    if what == "once":
+        does.write_text("run")
+        sys.exit(1)
+
+    def on_term(*_: object) -> None:
+        note(folder, name, "term", os.getpid())
+        if what != "ignore":
+            sys.exit(0)
+
+    signal.signal(signal.SIGTERM, on_term)
+    note(folder, name, "ready", os.getpid())
+    while True:
+        time.sleep(0.02)
+
+
+def supervise(folder: Path) -> None:
+    supervisor.FIRST_PAUSE_S = 0.02
+    supervisor.LONGEST_PAUSE_S = 0.2
+    supervisor.STOP_S = 1.0
+    program = [sys.executable, "-m", "tests.support.run_parts", str(folder)]
+    try:
+        asyncio.run(Supervisor([], program).run())
+    except FixInstallation as err:
+        note(folder, "supervisor", "error", err)
+        sys.exit(1)
+    note(folder, "supervisor", "end")
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "supervise":
+        supervise(Path(sys.argv[1]))
+    else:
+        part(Path(sys.argv[1]), sys.argv[2])
