@@ -31,8 +31,9 @@ from simulators.world import World
 from simulators.world_clock import WorldClock
 
 SUPERVISE_EVERY_S = 0.4
-"""How often modules' own limits and watchdogs are looked at between requests. One after the
-other: all at once would keep frames waiting that are to be stamped when they arrive."""
+"""How often modules' own limits and watchdogs are looked at between requests."""
+SUPERVISE_PARTS = 20
+"""Not all at once: frames that are to be stamped when they arrive would wait."""
 BABBLE_EVERY_S = 0.05
 MAX_LINE_BYTES = 65_536
 SWITCH_INTERVAL_S = 0.0001
@@ -215,13 +216,11 @@ class Simulation:
     async def supervise(self) -> None:
         """Let the modules act by themselves, for ever."""
         devices = [*self.world.devices]
-        pause_s = SUPERVISE_EVERY_S / max(1, len(devices))
         while True:
-            for device in devices:
-                self.world.supervise(device, self.clock.now_s())
-                await asyncio.sleep(pause_s)
-            if not devices:
-                await asyncio.sleep(pause_s)
+            for part in range(SUPERVISE_PARTS):
+                for device in devices[part::SUPERVISE_PARTS]:
+                    self.world.supervise(device, self.clock.now_s())
+                await asyncio.sleep(SUPERVISE_EVERY_S / SUPERVISE_PARTS)
 
     async def babble(self) -> None:
         """Send garbage where a device babbles, for ever."""

@@ -96,11 +96,15 @@ class ApplianceSpec(FileModel):
 
 
 class TraceSpec(FileModel):
-    """A recorded trace, from a file beside the scenario, played ``speed`` times as fast."""
+    """A recorded trace: its file is relative to the scenario's, its speed a factor.
+
+    ``start_s``: where in the recording it begins.
+    """
 
     kind: Literal["trace"]
     file: str
     speed: float = Field(1.0, gt=0, le=100_000)
+    start_s: float = Field(0.0, ge=0, le=10_000_000)
     power_factor: PowerFactor = 0.6
 
 

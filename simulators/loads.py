@@ -49,8 +49,8 @@ def load_factory(load: spec.LoadSpec, folder: Path) -> LoadFactory:
         appliance = _appliance(load)
         return lambda seed: Appliance(appliance, seed)
     trace = read_trace(folder / load.file)
-    speed, factor = load.speed, load.power_factor
-    return lambda _seed: TracePlayer(trace, speed, factor)
+    speed, factor, start_s = load.speed, load.power_factor, load.start_s
+    return lambda _seed: TracePlayer(trace, speed, factor, start_s)
 
 
 def _charger(load: spec.CcCvSpec | spec.DualPackSpec) -> ChargerSettings:

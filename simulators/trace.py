@@ -86,11 +86,13 @@ def _take_row(
 class TracePlayer:
     """Plays a trace while the outlet is on; it stands still while the outlet is off."""
 
-    def __init__(self, trace: Trace, speed: float = 1.0, power_factor: float = 0.6) -> None:
+    def __init__(
+        self, trace: Trace, speed: float = 1.0, power_factor: float = 0.6, start_s: float = 0.0
+    ) -> None:
         self._trace = trace
         self._speed = speed
         self._power_factor = power_factor
-        self._second = 0.0
+        self._second = start_s
 
     def step(self, dt_s: float, voltage_v: float) -> Draw:
         if voltage_v < DEAD_BELOW_V:

@@ -110,7 +110,6 @@ class ModbusBus:
     def _drop_on(self, outlet: OutletId) -> None:
         self._on_timers.pop(outlet, None)
         if self._dispatch.lanes.drop_on(outlet):
-            self._dispatch.lanes.switched_on.discard(outlet)
             self._sink.on_write(outlet, True, WriteResult.DROPPED)
 
     def _stop_timer(self, outlet: OutletId) -> None:
@@ -194,11 +193,11 @@ class ModbusBus:
 
     async def _wait_before_reconnect(self) -> None:
         """Wait, capped and jittered; a cut-off in the meantime tries at once."""
-        self._urgent.clear()
         wait_s = self._backoff.next_ms() / 1_000
         least_s = min(wait_s, FIRST_RECONNECT_MS / 1_000)
         await asyncio.sleep(least_s)
-        if wait_s > least_s:
+        if wait_s > least_s and not self._dispatch.lanes.has_cuts:
+            self._urgent.clear()
             try:
                 async with asyncio.timeout(wait_s - least_s):
                     await self._urgent.wait()

@@ -74,10 +74,6 @@ class PymodbusLink:
             self.close()
             reason = err if isinstance(err, OSError) else OSError(*err.args)
             raise LinkLost(self._explain(reason)) from err
-        except asyncio.CancelledError:
-            # a serial transport sets itself up in the next pass of the loop: close it after that
-            asyncio.get_running_loop().call_soon(self.close)
-            raise
         self._on_lost = on_lost
 
     def send(self, data: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -143,9 +144,10 @@ class Dispatcher:
 
     async def _idle(self) -> None:
         now_s = self._time_s()
-        at_s = self.rounds.next_ms / 1_000
+        # in a round everybody left needs a moment of silence, or there would be a step
+        at_s = math.inf if self.rounds.is_running else self.rounds.next_ms / 1_000
         for unit in self.units.values():
-            if unit.ready_s > now_s and (self.rounds.is_running or len(self.lanes)):
+            if unit.ready_s > now_s:
                 at_s = min(at_s, unit.ready_s)
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
@@ -238,8 +240,6 @@ class Dispatcher:
             else:
                 self._end_turn(unit)
             return
-        if unit.suspicion.is_suspect or not unit.reads:
-            return
         read = unit.reads[unit.cursor]
         outcome = await self._ask(talk, unit, read.request, partial(self._deliver, unit, read))
         unit.cursor += 1
@@ -266,8 +266,6 @@ class Dispatcher:
 
     async def _switch_off(self, talk: Talk, off: Off) -> None:
         unit = self.units[off.device]
-        if off.count > 1 and unit.single_offs:
-            off = self._first_only(off)
         request = off_request(unit.device, off.first, off.last)
         doubted = unit.suspicion.is_suspect
         outcome = Outcome.LOST
@@ -278,7 +276,7 @@ class Dispatcher:
                 self._wrote(off.outlets, False, WriteResult.FAILED)
         if outcome is Outcome.DECLINED and off.count > 1 and talk.exception_code == 1:
             log.warning("device %s refuses FC0F: its relays are switched one by one", off.device)
-            unit.single_offs = True
+            self.lanes.unjoin(off.device)
             for outlet in off.outlets:
                 self.lanes.put_off(outlet, urgent=True)
             return
@@ -286,14 +284,6 @@ class Dispatcher:
             unit.cut_failed = unit.off_failed = True
         if outcome is not Outcome.LOST:
             self._finish(unit, off.outlets, False, outcome, doubted=doubted)
-
-    def _first_only(self, off: Off) -> Off:
-        """Put back all but one outlet of a joined write that the device does not understand."""
-        first, *rest = off.outlets
-        for outlet in rest:
-            self.lanes.put_off(outlet, urgent=True)
-        address = self.lanes.relays[first].address
-        return Off(off.device, address, address, (first,))
 
     async def _switch_on(self, talk: Talk, outlet: OutletId) -> None:
         relay = self.lanes.relays[outlet]
@@ -306,7 +296,7 @@ class Dispatcher:
         outcome = await self._ask(talk, unit, request)
         if not unit.waiting_setup or unit.waiting_setup[0] is not request:
             return  # it went away and came back meanwhile, and gets everything again
-        if outcome is Outcome.DECLINED:
+        if outcome is Outcome.DECLINED and talk.exception_code not in frames.BUSY:
             log.warning(
                 "device %s refuses its setting %s: %s; check profile %s",
                 unit.device.id,
@@ -314,7 +304,8 @@ class Dispatcher:
                 frames.EXCEPTIONS.get(talk.exception_code, talk.exception_code),
                 unit.device.profile.profile,
             )
-        if outcome in (Outcome.ANSWERED, Outcome.DECLINED):
+            unit.waiting_setup.popleft()
+        elif outcome is Outcome.ANSWERED:
             unit.waiting_setup.popleft()
 
     def _finish(
@@ -359,7 +350,6 @@ class Dispatcher:
         turnaround_ms = unit.device.turnaround_ms
         timeout_ms = self._timeout_ms or self._wire.timeout_ms(request, turnaround_ms)
         began_ms = self._now_ms()
-        unit.suspicion.asked_ms = began_ms
         outcome = await talk.ask(request, timeout_ms, on_data)
         now_ms = self._now_ms()
         if isinstance(self._wire, SerialWire) and outcome is Outcome.ANSWERED:
@@ -378,8 +368,11 @@ class Dispatcher:
         return outcome
 
     def _answered(self, unit: Unit, now_ms: float) -> None:
+        before = unit.health.state
         if not unit.health.answered(now_ms):
             return
+        if before is not DeviceState.UNKNOWN:
+            log.info("device %s: unit %d answers again", unit.device.id, unit.device.unit)
         unit.waiting_setup.clear()
         unit.waiting_setup.extend(unit.setup)
         self._sink.on_device(unit.device.id, unit.health.state, "answers")
@@ -388,7 +381,10 @@ class Dispatcher:
         """Count an exception answer; for a read, which then gives no values, as a miss."""
         self.counts.declined += 1
         if unit.suspicion.is_suspect:
-            unit.suspicion.unanswered(request)
+            # it may be an older request's; the device is there, whatever it owes
+            unit.suspicion.owes(request.head, now_ms)
+            unit.suspicion.declined += request.is_read
+            return
         if not request.is_read and talk.exception_code not in frames.GATEWAY_SILENT:
             return
         named = frames.EXCEPTIONS.get(talk.exception_code, f"exception {talk.exception_code}")
@@ -401,7 +397,7 @@ class Dispatcher:
 
     def _silent(self, unit: Unit, request: Request, timeout_ms: float, now_ms: float) -> None:
         if isinstance(self._wire, SerialWire):
-            unit.suspicion.unanswered(request)
+            unit.suspicion.owes(request.head, now_ms)
         else:
             self._misses += 1
             alone = len(self.units) == 1
@@ -423,7 +419,8 @@ class Dispatcher:
         unit = self._by_number.get(frame.unit)
         if unit is not None and isinstance(self._wire, SerialWire):
             is_read = frame.pdu[0] in (*frames.READS_BITS, *frames.READS_REGISTERS)
-            unit.suspicion.strayed(frame.pdu[:2] if is_read else frame.pdu[:5])
+            head = frame.pdu[:2] if is_read else frame.pdu[:5]
+            unit.suspicion.owes(head, self._now_ms())
 
     def _now_ms(self) -> float:
         return self._time_s() * 1_000

@@ -376,3 +376,5 @@ EXCEPTIONS = {
 
 GATEWAY_SILENT = frozenset({10, 11})
 """Exception codes by which a gateway says that the unit behind it did not answer."""
+BUSY = frozenset({5, 6})
+"""Exception codes by which a device says that it can't just now."""

@@ -21,6 +21,8 @@ JITTER = 0.2
 HOLD_MS = 2_000.0
 """A device that has no shape of answer left to prove itself with is left alone for so long;
 an answer later than that is taken as lost."""
+MOST_DECLINED = 3
+"""A device that declines so many barriers in a row does not like to be read in parts."""
 
 
 @dataclass(slots=True)
@@ -97,33 +99,41 @@ class Suspicion:
     """
 
     barriers: Sequence[Request]
-    owed: set[bytes] = field(default_factory=set)
-    """Heads of answers that may still come."""
-    asked_ms: float = 0.0
-    """When the device was last sent anything."""
+    owed: dict[bytes, float] = field(default_factory=dict)
+    """Heads of answers that may still come, and since when they are owed."""
+    declined: int = 0
+    """Barriers in a row that were declined."""
 
     @property
     def is_suspect(self) -> bool:
         return bool(self.owed)
 
-    def unanswered(self, request: Request) -> None:
-        """Note a request whose answer did not come."""
-        self.owed.add(request.head)
-
-    def strayed(self, head: bytes) -> None:
-        """Note a good frame of this device that nobody waits for: it may come twice."""
-        self.owed.add(head)
+    def owes(self, head: bytes, now_ms: float) -> None:
+        """Note a request that was not answered, or an answer that may come twice."""
+        self.owed[head] = now_ms
 
     def barrier(self, now_ms: float) -> Request | None:
-        """Give a read whose answer can't be mistaken, or None while there is none."""
-        for request in self.barriers:
-            if request.head not in self.owed:
-                return request
-        if now_ms - self.asked_ms < HOLD_MS:
+        """Give a read whose answer can't be mistaken, or None.
+
+        With None the device is left alone, as long as it is suspect: what it has owed for
+        ``HOLD_MS`` is forgotten where no barrier is left.
+        """
+        found = self._unmistakable()
+        if found is None:
+            self.owed = {
+                head: since_ms
+                for head, since_ms in self.owed.items()
+                if now_ms - since_ms < HOLD_MS
+            }
+            found = self._unmistakable() if self.owed else None
+        return found
+
+    def _unmistakable(self) -> Request | None:
+        if self.declined >= MOST_DECLINED:
             return None
-        self.owed.clear()
-        return self.barriers[0] if self.barriers else None
+        return next((read for read in self.barriers if read.head not in self.owed), None)
 
     def cleared(self) -> None:
         """Trust the device again: a barrier was answered."""
         self.owed.clear()
+        self.declined = 0

@@ -8,7 +8,7 @@ of the same module that nobody has switched on; never a coil that is no outlet.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.core.ids import DeviceId, OutletId
 
@@ -41,7 +41,7 @@ class Off:
 class Lanes:
     """The waiting commands of one bus."""
 
-    relays: Mapping[OutletId, Relay]
+    relays: dict[OutletId, Relay]
     switched_on: set[OutletId] = field(default_factory=set)
     """Outlets that were asked to be on, and not since asked to be off."""
     _cuts: dict[OutletId, None] = field(default_factory=dict)
@@ -72,12 +72,15 @@ class Lanes:
         del self._ons[outlet]
         return True
 
-    def waiting_offs(self) -> tuple[OutletId, ...]:
-        return (*self._cuts, *self._offs)
+    def unjoin(self, device: DeviceId) -> None:
+        """Switch the relays of a device one by one from now on."""
+        for outlet, relay in self.relays.items():
+            if relay.device == device:
+                self.relays[outlet] = replace(relay, joinable=False)
 
     def clear_offs(self) -> tuple[OutletId, ...]:
         """Remove every waiting OFF and give them."""
-        waiting = self.waiting_offs()
+        waiting = (*self._cuts, *self._offs)
         self._cuts.clear()
         self._offs.clear()
         return waiting

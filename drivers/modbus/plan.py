@@ -206,7 +206,8 @@ def _commands(site: Site, device: Device) -> list[Request]:
 
 
 def _transaction_ms(wire: Wire, device: Device, request: Request) -> float:
-    return wire.transaction_ms(request) + device.turnaround_ms
+    pause_ms = max(0.0, device.profile.min_gap_ms - wire.gap_ms)
+    return wire.transaction_ms(request) + device.turnaround_ms + pause_ms
 
 
 def _timeout_ms(bus: Bus, wire: Wire, device: Device, request: Request) -> float:

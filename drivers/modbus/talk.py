@@ -111,7 +111,7 @@ class Talk:
         """
         if self.lost is not None:
             return Outcome.LOST
-        if self._buffer:
+        if self._buffer and self._wire is not None:
             self._discard(Fault.LENGTH, "a frame that broke off")
         self._taken = 0
         self._request, self._on_data = request, on_data

@@ -69,8 +69,6 @@ class Unit:
     """Its last cut-off was not answered: others go first, and a poll goes in between."""
     off_failed: bool = False
     """Its last OFF was not answered: it is repeated after the next round."""
-    single_offs: bool = False
-    """It was seen to refuse FC0F."""
 
     @property
     def may_switch_on(self) -> bool:

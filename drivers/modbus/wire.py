@@ -80,6 +80,8 @@ class SerialWire:
 class TcpWire:
     """The timing of a TCP connection, as far as it can be planned."""
 
+    gap_ms: float = 0.0
+
     def transaction_ms(self, request: Request) -> float:
         """Request and answer; without the device's turn-around."""
         del request

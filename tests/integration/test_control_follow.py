@@ -187,6 +187,7 @@ def test_a_follower_that_does_not_read_is_dropped_and_told_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.guard.control_connection.STALL_S", 0.2)
+    monkeypatch.setattr("gateway.guard.control_connection.GRACE_S", 60)
 
     async def act(path: Path, journal: Journal, _: RememberingService) -> None:
         raw = await Raw.to(path)

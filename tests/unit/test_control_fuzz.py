@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import CorrectInput, PilegateError
@@ -22,6 +22,9 @@ from gateway.link.requests import (
 )
 from gateway.link.rpc import BadRequest, error_line, parse_request
 from tests.support.control import RememberingService
+
+# A busy machine is no fault of what is tested.
+many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 scalars = (
     st.none()
@@ -69,20 +72,20 @@ def _answer(line: bytes) -> dict[str, Any]:
     return decoded
 
 
-@settings(deadline=None)
+@many
 @given(st.binary(max_size=200))
 @example(b'{"jsonrpc":"2.0","id":1,"method":"on","params":' + b'[{"a":' * 2_000)
 def test_any_bytes_get_one_line(line: bytes) -> None:
     assert "error" in _answer(line)
 
 
-@settings(deadline=None)
+@many
 @given(values)
 def test_any_json_gets_one_line(value: object) -> None:
     assert "error" in _answer(json.dumps(value).encode())
 
 
-@settings(deadline=None)
+@many
 @given(st.sampled_from([*Method]) | st.text(max_size=10), params)
 def test_any_parameters_get_a_result_or_an_error_that_says_where(method: str, raw: object) -> None:
     line = json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": raw})
@@ -90,7 +93,7 @@ def test_any_parameters_get_a_result_or_an_error_that_says_where(method: str, ra
     assert answer["id"] == (7 if 1 <= len(method) <= 64 else answer["id"])
 
 
-@settings(deadline=None)
+@many
 @given(params)
 def test_what_is_read_is_written_as_it_was_read(raw: object) -> None:
     readers = (
@@ -107,7 +110,7 @@ def test_what_is_read_is_written_as_it_was_read(raw: object) -> None:
         assert read(request.to_json()) == request
 
 
-@settings(deadline=None)
+@many
 @given(
     st.fixed_dictionaries(
         {"outlet": st.just("o0000"), "for_s": st.floats(1, 86_400), "actor": st.just("ann")},
@@ -125,7 +128,7 @@ def test_only_figures_within_bounds_reach_an_outlet(raw: dict[str, Any]) -> None
     assert request.reason.isprintable()
 
 
-@settings(deadline=None)
+@many
 @given(st.lists(st.text(max_size=70), max_size=5), st.integers(-3, 300))
 def test_a_page_is_bounded(names: list[str], limit: int) -> None:
     for raw in ({"outlets": names}, {"limit": limit}):
@@ -137,7 +140,7 @@ def test_a_page_is_bounded(names: list[str], limit: int) -> None:
         assert len(request.outlets or ()) <= 200
 
 
-@settings(deadline=None)
+@many
 @given(values)
 def test_reading_fields_of_anything_never_breaks(value: object) -> None:
     fields = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from gateway.core.facts import FactKind
 from gateway.guard.limits import AboveCurrent, AbovePower, Limits, Release
 from gateway.guard.model import Lease, Sample, WriteResult
 from gateway.guard.protection import step
-from gateway.guard.requests import last_heard_ms
+from gateway.guard.requests import FORBIDS_START, last_heard_ms
 from gateway.guard.state import (
     Effect,
     Event,
@@ -40,8 +41,12 @@ LIMITS = Limits(
 )
 
 # Figures around every threshold, and absurd ones.
-CURRENTS = st.sampled_from([None, 0.0, 0.04, 0.06, 0.6, 4.9, 5.1, 7.9, 8.1, 60.0, -9.0])
-POWERS = st.sampled_from([None, 0.0, 0.9, 1.1, 6.9, 20.0, 150.0, 999.0, 1001.0, -1500.0])
+CURRENTS = st.sampled_from(
+    [None, math.nan, math.inf, 0.0, 0.04, 0.06, 0.6, 4.9, 5.1, 7.9, 8.1, 60.0, -9.0]
+)
+POWERS = st.sampled_from(
+    [None, math.nan, -math.inf, 3e38, 0.0, 0.9, 1.1, 6.9, 20.0, 150.0, 999.0, 1001.0, -1500.0]
+)
 VOLTAGES = st.sampled_from([None, 90.0, 110.0, 230.0, 269.0, 271.0])
 
 
@@ -54,7 +59,7 @@ def samples(draw: st.DrawFn) -> dict[str, float | bool | None]:
         "relay_on": draw(st.sampled_from([None, True, False])),
         "temperature_c": draw(st.sampled_from([None, 20.0, 95.0])),
         "alarm": draw(st.sampled_from([None, None, False, True])),
-        "age_ms": draw(st.sampled_from([0, 0, 0, 5, 2_000, 100_000])),
+        "age_ms": draw(st.sampled_from([0, 0, 0, 5, 2_000, 100_000, -60_000])),
         "energy_mwh": draw(st.sampled_from([None, 0, 1_000, 5_000])),
     }
 
@@ -180,7 +185,12 @@ def test_over_its_limit_for_its_delay_is_off_or_being_switched_off(
     over_since: dict[str, int] = {}
     newest_ms = -1
     for _, event, now, after, _ in run(steps):
-        if isinstance(event, Sample) and event.current_a is not None and event.at_ms > newest_ms:
+        if (
+            isinstance(event, Sample)
+            and event.current_a is not None
+            and math.isfinite(event.current_a)
+            and newest_ms < event.at_ms <= now.mono_ms
+        ):
             newest_ms = event.at_ms
             for name, limit_a in (("instant", 8.0), ("delayed", 5.0)):
                 if abs(event.current_a) > limit_a:
@@ -295,3 +305,57 @@ def test_what_was_told_to_go_off_is_told_again_until_it_is(
             assert isinstance(event, Sample)
             assert after.measured.relay_on is False
             assert abs(after.measured.current_a or 0.0) <= LIMITS.welded.above_a
+
+
+@many
+@given(STEPS)
+def test_an_outlet_seen_on_without_being_told_to_is_told_to_go_off(
+    steps: list[tuple[int, object]],
+) -> None:
+    for before, event, now, after, effects in run(steps):
+        seen_on = isinstance(event, Sample) and event.relay_on and event.at_ms <= now.mono_ms
+        if seen_on and before.phase in (Phase.OFF, Phase.GRANTED):
+            if event.at_ms > (before.measured.relay_ms or 0):
+                assert isinstance(effects[0], SwitchOff)
+                assert after.phase is Phase.STOPPING
+                assert after.lease is None
+
+
+@many
+@given(STEPS)
+def test_no_lease_outlives_its_time(steps: list[tuple[int, object]]) -> None:
+    for _, event, now, after, _ in run(steps):
+        if isinstance(event, Tick | Sample) and after.phase in (Phase.STARTING, Phase.ON):
+            assert after.lease is not None
+            assert now.mono_ms < after.lease.until_ms
+
+
+@many
+@given(STEPS)
+def test_an_alarm_and_its_end_take_turns(steps: list[tuple[int, object]]) -> None:
+    told: set[str] = set()
+    for _, _, _, after, effects in run(steps):
+        for note in effects:
+            if isinstance(note, Note) and note.kind is FactKind.OUTLET_ALARM:
+                assert note.reason not in told
+                told.add(note.reason)
+            elif isinstance(note, Note) and note.kind is FactKind.OUTLET_ALARM_CLEARED:
+                told.remove(note.reason)
+        assert told == set(after.alarms)
+
+
+@many
+@given(STEPS)
+def test_every_fact_can_be_written_down(steps: list[tuple[int, object]]) -> None:
+    for _, _, _, _, effects in run(steps):
+        for note in effects:
+            if isinstance(note, Note):
+                json.dumps(dict(note.data), allow_nan=False)
+
+
+@many
+@given(STEPS)
+def test_what_forbids_a_start_forbids_an_on(steps: list[tuple[int, object]]) -> None:
+    for before, _, _, _, effects in run(steps):
+        if any(isinstance(e, SwitchOn) for e in effects) and before.phase is Phase.GRANTED:
+            assert not set(FORBIDS_START) & set(before.holds)

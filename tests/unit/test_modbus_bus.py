@@ -444,9 +444,7 @@ def test_a_silent_device_is_quarantined_and_found_again() -> None:
     stage = play(
         bus,
         both,
-        f"{(ask1 + turn) * 3}{(turn + ask1) * 3}{turn}{turn}"
-        # it answers a barrier first: see test_modbus_late.py
-        f"{ask1}< 10ms 01 01 01 01 *\n{ask1}< 10ms 01 01 01 01 *\n= 100ms",
+        f"{(ask1 + turn) * 3}{(turn + ask1) * 3}{turn}{turn}{ask1}< 10ms 01 01 01 01 *\n= 100ms",
     )
     states = [state for name, state, _ in stage.recorder.devices if name == "m1"]
     assert states == [DeviceState.SILENT, DeviceState.QUARANTINED, DeviceState.ONLINE]

@@ -10,6 +10,7 @@ from drivers.modbus.health import (
     HOLD_MS,
     JITTER,
     LONGEST_BACKOFF_MS,
+    MOST_DECLINED,
     Backoff,
     Health,
     Suspicion,
@@ -48,18 +49,40 @@ def test_two_buses_do_not_wait_alike() -> None:
     assert Backoff(random.Random(1)).next_ms() != Backoff(random.Random(2)).next_ms()
 
 
+BARRIERS = [read(1, Function.READ_INPUT, 0, count) for count in (1, 2, 3)]
+
+
 def test_a_barrier_never_has_a_shape_that_is_owed() -> None:
-    barriers = [read(1, Function.READ_INPUT, 0, count) for count in (1, 2, 3)]
-    suspicion = Suspicion(barriers)
-    suspicion.asked_ms = 10_000
-    suspicion.unanswered(read(1, Function.READ_INPUT, 7, 2))
-    assert suspicion.barrier(10_100) == barriers[0]
-    suspicion.unanswered(barriers[0])
-    assert suspicion.barrier(10_200) == barriers[2]
-    suspicion.unanswered(barriers[2])
+    suspicion = Suspicion(BARRIERS)
+    suspicion.owes(read(1, Function.READ_INPUT, 7, 2).head, 10_000)
+    assert suspicion.barrier(10_100) == BARRIERS[0]
+    suspicion.owes(BARRIERS[0].head, 10_200)
+    assert suspicion.barrier(10_200) == BARRIERS[2]
+    suspicion.owes(BARRIERS[2].head, 10_300)
     assert suspicion.barrier(10_300) is None
     assert suspicion.is_suspect
-    assert suspicion.barrier(10_000 + HOLD_MS) == barriers[0]
+    # the oldest is taken as lost first
+    assert suspicion.barrier(10_000 + HOLD_MS) == BARRIERS[1]
+    suspicion.cleared()
+    assert not suspicion.is_suspect
+
+
+def test_what_can_not_be_proved_is_waited_for() -> None:
+    suspicion = Suspicion(())
+    suspicion.owes(BARRIERS[0].head, 10_000)
+    assert suspicion.barrier(10_000 + HOLD_MS - 1) is None
+    assert suspicion.is_suspect
+    assert suspicion.barrier(10_000 + HOLD_MS) is None
+    assert not suspicion.is_suspect
+
+
+def test_a_device_that_declines_barriers_is_waited_for() -> None:
+    suspicion = Suspicion(BARRIERS)
+    suspicion.owes(BARRIERS[1].head, 10_000)
+    suspicion.declined = MOST_DECLINED
+    assert suspicion.barrier(10_100) is None
+    assert suspicion.barrier(10_000 + HOLD_MS) is None
+    assert not suspicion.is_suspect
 
 
 def test_the_load_is_that_of_the_last_seconds() -> None:

@@ -237,8 +237,6 @@ def test_a_device_with_one_shape_of_answer_is_left_alone_for_a_while() -> None:
         = 1800ms
         < 01 01 01 03 *
         = 100ms
-        > 01 01 00 00 00 01 *
-        < 20ms 01 01 01 01 *
         > 01 01 00 00 00 02 *
         < 20ms 01 01 01 00 *
         = 800ms
@@ -248,6 +246,46 @@ def test_a_device_with_one_shape_of_answer_is_left_alone_for_a_while() -> None:
         """,
     )
     assert [sample.relay_on for _, sample in stage.recorder.samples] == [False, False, False, True]
+
+
+def test_a_device_that_declines_to_be_read_in_parts_comes_back() -> None:
+    barriers = "".join(
+        f"> 01 04 00 00 00 0{count} *\n< 01 84 03 *\n= 900ms\n" for count in (1, 3, 4)
+    )
+    stage = play(
+        LINE,
+        modules(1),
+        f"{ASK}\n= 900ms\n{barriers}{ASK}\n< 20ms {says(1)}\n= 20ms",
+    )
+    assert voltages(stage) == [230.0]
+    assert not [detail for _, _, detail in stage.recorder.devices if detail != "answers"]
+
+
+def test_cut_offs_do_not_keep_a_device_suspect() -> None:
+    stage = play(
+        LINE,
+        module_site(LINE, 1, kind=profile(BOARD), outlets=2),
+        """
+        > 01 01 00 00 00 02 *
+        = 900ms
+        ! cut m1-1
+        > 01 05 00 00 00 00 *
+        < 01 05 00 00 00 00 *
+        = 900ms
+        ! cut m1-1
+        > 01 05 00 00 00 00 *
+        < 01 05 00 00 00 00 *
+        = 400ms
+        ! cut m1-1
+        > 01 05 00 00 00 00 *
+        < 01 05 00 00 00 00 *
+        > 01 01 00 00 00 02 *
+        < 01 01 01 00 *
+        = 20ms
+        """,
+    )
+    results = [result for _, _, result in stage.recorder.writes]
+    assert results == [FAILED, FAILED, DONE]
 
 
 class Slow:

@@ -233,6 +233,13 @@ def test_a_trace_is_played_step_by_step(tmp_path: Path) -> None:
     assert player.step(1, 0).power_w == 0
 
 
+def test_a_trace_may_begin_in_the_middle(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("seconds,power_w\n0,10\n2,20\n9,30\n")
+    player = TracePlayer(read_trace(path), start_s=8.5)
+    assert [player.step(0.5, 230).power_w for _ in range(2)] == [20, 30]
+
+
 def test_a_trace_stands_still_while_the_outlet_is_off(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("seconds,power_w\n0,10\n2,20\n")

@@ -1,0 +1,128 @@
+"""What is written down when the journal fails, and what a restart makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.core.clock import EARLIEST_UTC_MS, Now
+from gateway.guard.interrupted import first_entry
+from gateway.guard.journal import Journal
+from gateway.guard.journal_entry import DropLease, Entry, NotWritten, Ticket
+from gateway.guard.state import LeaseNotDurable
+from gateway.link.journal import JournalReader
+from gateway.link.records import LeaseRecord, MinuteRecord
+from tests.unit.test_guard_service import A1, Shed, on, play
+
+MINUTE_MS = 60_000
+
+
+def test_a_lease_that_never_started_has_no_end_either(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        lost, put = Ticket(), shed.journal.put
+        entries: list[Entry] = []
+
+        def lose(entry: Entry) -> Ticket:
+            entries.append(entry)
+            return lost
+
+        shed.journal.put = lose  # type: ignore[method-assign]
+        lost.settle(NotWritten("poison"))
+        with pytest.raises(Exception, match="not switched on"):
+            await shed.commands.on(on())
+        shed.journal.put = put  # type: ignore[method-assign]
+        assert [fact.kind for fact in entries[0].facts] == ["lease.started"]
+        assert await shed.kinds() == []
+        assert shed.fleet.outlets[A1].state.lease is None
+
+    play(tmp_path, story)
+
+
+def test_a_lease_taken_back_before_it_was_written_has_a_start_and_an_end(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        outlet = shed.fleet.outlets[A1]
+        ticket_before = len(shed.switch.told)
+        task_answer = shed.commands.on(on(request_id=None))
+        task_answer.send(None)  # up to the wait for the disk
+        lease = outlet.state.lease
+        assert lease is not None
+        outlet.feed(LeaseNotDurable(lease_id=lease.id))
+        task_answer.close()
+        assert await shed.kinds() == ["lease.started", "lease.ended"]
+        assert len(shed.switch.told) == ticket_before
+        with JournalReader(shed.path) as reader:
+            assert reader.leases() == []
+
+    play(tmp_path, story)
+
+
+def lease_from(granted_utc_ms: int) -> LeaseRecord:
+    return LeaseRecord(
+        outlet="a1",
+        lease_id="l1",
+        request_id="r1",
+        actor="x",
+        reason="",
+        granted_utc_ms=granted_utc_ms,
+        until_utc_ms=granted_utc_ms + 3_600_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("granted_after_ms", "expected_mwh"),
+    [
+        (0, 10 + 20 + 30),
+        (30_000, 20 + 30),  # its first minute also holds the end of another lease
+        (-30_000, 10 + 20 + 30),
+        (2 * MINUTE_MS + 1, 0),
+    ],
+)
+def test_the_energy_of_an_interrupted_lease_is_at_least_what_is_said(
+    tmp_path: Path, granted_after_ms: int, expected_mwh: int
+) -> None:
+    start = (EARLIEST_UTC_MS // MINUTE_MS + 10) * MINUTE_MS
+    lease = lease_from(start + granted_after_ms)
+    assert energy_said(tmp_path, lease, start) == expected_mwh
+
+
+def test_by_a_clock_that_was_not_set_nothing_is_certain(tmp_path: Path) -> None:
+    assert energy_said(tmp_path, lease_from(1_000_000), 1_020_000 // MINUTE_MS * MINUTE_MS) == 0
+
+
+def energy_said(folder: Path, lease: LeaseRecord, start_utc_ms: int) -> int:
+    """Write three minutes of 10, 20 and 30 mWh; give what a restart says of the lease."""
+    path = folder / "guard.db"
+    journal = Journal(path)
+    tickets = [
+        journal.put(
+            Entry(
+                (),
+                (
+                    MinuteRecord(
+                        outlet="a1",
+                        minute_utc_ms=start_utc_ms + place * MINUTE_MS,
+                        samples=60,
+                        energy_mwh=10 * (place + 1),
+                        voltage_v=None,
+                        current_a=None,
+                        power_w=None,
+                    ),
+                ),
+            )
+        )
+        for place in range(3)
+    ]
+    asyncio.run(journal.close())
+    assert all(ticket.error is None for ticket in tickets)
+    now = Now(5_000, start_utc_ms + 60 * MINUTE_MS)
+    with JournalReader(path) as reader:
+        entry = first_entry(reader, [lease], now, version="1", boot_id="b")
+    started, ended = entry.facts
+    assert started.data["interrupted"] == ["a1"]
+    assert ended.data["energy_is"] == "at_least"
+    assert entry.changes == (DropLease("a1"),)
+    return int(ended.data["energy_mwh"])
