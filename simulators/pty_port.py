@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import tty
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.core.errors import FixInstallation
@@ -21,9 +22,10 @@ class PtyPort:
         self._master = -1
         self._slave = -1
         self._linked = False
+        self._made_folder = False
 
     def open(self) -> str:
-        """Make the pseudo-terminal and the link; gives the terminal's name.
+        """Make the pseudo-terminal, the link and its folder; gives the terminal's name.
 
         Raises FixInstallation when there is no pseudo-terminal, when something else stands at
         the path, or when another simulator holds it.
@@ -43,6 +45,8 @@ class PtyPort:
                 " look whether /dev/ptmx may be opened"
             ) from err
         try:
+            self._made_folder = not self._path.parent.exists()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.symlink_to(name)
         except OSError as err:
             self.close()
@@ -75,10 +79,13 @@ class PtyPort:
             return False
 
     def close(self) -> None:
-        """Remove the link and close both sides."""
+        """Remove the link, and its folder if it was made for it; close both sides."""
         if self._linked:
             self._linked = False
             self._path.unlink(missing_ok=True)
+            if self._made_folder:
+                with suppress(OSError):  # somebody else's file is in it now
+                    self._path.parent.rmdir()
         for descriptor in (self._slave, self._master):
             if descriptor >= 0:
                 os.close(descriptor)

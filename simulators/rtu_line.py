@@ -129,12 +129,8 @@ class RtuLine:
             attentive_until_ns = self._quiet_since_ns + self.gap_ns + ATTENTIVE_NS
             if self._busy and self._clock.now_ns() < attentive_until_ns:
                 self._busy = self._wait(attentive_until_ns, spin_ns=ATTENTIVE_NS + SPIN_NS)
-            until_ns = self._clock.now_ns() + round(IDLE_POLL_S * 1e9)
-            if self._late:
-                until_ns = min(until_ns, self._late[0][0])
-            if self._wait(until_ns):
+            if self._wait(self._clock.now_ns() + round(IDLE_POLL_S * 1e9)):
                 self._take_request()
-            self._send_late()
             garbage = self._world.babble(self.place.id, self._clock.now_s())
             if garbage:
                 self._deliver(garbage)
@@ -240,8 +236,8 @@ class RtuLine:
         self._tell_over(told, sent_ns)
 
     def _send_late(self) -> None:
-        now_ns = self._clock.now_ns()
-        while self._late and self._late[0][0] <= now_ns:
+        """Deliver what was held back and is due, whatever else goes on: that is its nature."""
+        while self._late and self._late[0][0] <= self._clock.now_ns():
             told = heapq.heappop(self._late)[2]
             self._tell_over(told, self._deliver(self._frame_of(told)))
 
@@ -252,7 +248,7 @@ class RtuLine:
     def _deliver(self, data: bytes) -> int:
         """Hand bytes over; gives the moment just before."""
         sent_ns = self._clock.now_ns()
-        self._quiet_since_ns = sent_ns
+        self._quiet_since_ns = max(self._quiet_since_ns, sent_ns)
         if not self._port.write(data):
             self._stats.undelivered += 1
         return sent_ns
@@ -263,9 +259,11 @@ class RtuLine:
         """Wait until a moment, or until bytes arrive: True. The last ``spin_ns`` are spun."""
         port = self._port.fileno()
         while True:
-            left_ns = until_ns - self._clock.now_ns()
-            if left_ns <= 0:
+            self._send_late()
+            now_ns = self._clock.now_ns()
+            if now_ns >= until_ns:
                 return False
+            left_ns = min(until_ns, self._late[0][0] if self._late else until_ns) - now_ns
             sleep_s = max(0, left_ns - spin_ns) / 1e9
             if select.select([port], [], [], sleep_s)[0]:
                 return True

@@ -160,9 +160,9 @@ class ModbusBus:
         talk = Talk(
             link,
             serial,
-            dispatch.numbers,
-            counts=dispatch.counts,
-            on_stray=dispatch.strayed,
+            dispatch.asker.numbers,
+            counts=dispatch.asker.counts,
+            on_stray=dispatch.asker.strayed,
             time_s=self._time_s,
         )
 
@@ -178,9 +178,10 @@ class ModbusBus:
         if self._state is not BusState.OPEN:
             self._tell(BusState.OPEN, self._where)
             dispatch.opened()
-        requests = dispatch.counts.requests - dispatch.counts.timeouts
+        counts = dispatch.asker.counts
+        answered = counts.requests - counts.timeouts
         again_at_once = await dispatch.serve(talk, pause)
-        if dispatch.counts.requests - dispatch.counts.timeouts > requests + 1:
+        if counts.requests - counts.timeouts > answered + 1:  # the last may have been cut short
             self._backoff.reset()
         if not again_at_once:
             self._lost(talk.lost or "")
@@ -217,18 +218,18 @@ class ModbusBus:
     # ------------------------------------------------------------ the rest
 
     def stats(self) -> BusStats:
-        dispatch = self._dispatch
-        errors = {str(kind): count for kind, count in dispatch.counts.faults.items()}
-        if dispatch.counts.declined:
-            errors["declined"] = dispatch.counts.declined
+        asker = self._dispatch.asker
+        errors = {str(kind): count for kind, count in asker.counts.faults.items()}
+        if asker.counts.declined:
+            errors["declined"] = asker.counts.declined
         return BusStats(
-            utilisation=dispatch.load.utilisation(self._time_s() * 1_000),
-            busy_ms=dispatch.load.busy_ms,
-            requests=dispatch.counts.requests,
-            timeouts=dispatch.counts.timeouts,
+            utilisation=asker.load.utilisation(self._time_s() * 1_000),
+            busy_ms=asker.load.busy_ms,
+            requests=asker.counts.requests,
+            timeouts=asker.counts.timeouts,
             errors=errors,
-            cycle_ms=dispatch.rounds.cycle_ms,
-            queue_depth=len(dispatch.lanes),
+            cycle_ms=self._dispatch.rounds.cycle_ms,
+            queue_depth=len(self._dispatch.lanes),
         )
 
     async def all_off(self) -> list[tuple[OutletId, WriteResult]]:

@@ -15,15 +15,15 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 
 from drivers.modbus import frames
-from drivers.modbus.frames import Frame, Request
+from drivers.modbus.asking import Asker
+from drivers.modbus.frames import Request
 from drivers.modbus.health import Backoff
 from drivers.modbus.lanes import Lanes, Off
-from drivers.modbus.load import Load
 from drivers.modbus.pause import Pause
 from drivers.modbus.rounds import Rounds
-from drivers.modbus.talk import Counts, OnData, Outcome, Talk, TimeS
+from drivers.modbus.talk import Outcome, Talk, TimeS
 from drivers.modbus.unit import CompiledRead, Unit, make_unit
-from drivers.modbus.wire import SerialWire, Wire
+from drivers.modbus.wire import Wire
 from drivers.modbus.writes import off_request, relay_of, switch_request
 from gateway.config import Bus, Site
 from gateway.core.clock import Clock
@@ -34,9 +34,6 @@ log = logging.getLogger(__name__)
 
 LONGEST_SILENCE_WAIT_S = 0.1
 """A line that never falls silent is spoken on all the same after so long."""
-GATEWAY_MISSES = 3
-"""A connection to several units is opened anew after so many missing answers in a row, and
-at least one from each unit."""
 
 Step = Coroutine[None, None, None]
 Written = Callable[[OutletId, bool, WriteResult], None]
@@ -57,18 +54,14 @@ class Dispatcher:
         time_s: TimeS,
         rng: random.Random,
     ) -> None:
-        self._timeout_ms = bus.timeout_ms
         self._sink = sink
         self._clock = clock
-        self._wire = wire
         self._written = written
         self._time_s = time_s
-        self.counts = Counts(bus.id)
-        self.load = Load(self._now_ms())
         self.units: dict[DeviceId, Unit] = {
             device.id: make_unit(site, device, Backoff(rng)) for device in site.devices_on(bus.id)
         }
-        self._by_number = {unit.device.unit: unit for unit in self.units.values()}
+        self.asker = Asker(bus, wire, self.units.values(), sink, time_s)
         self.lanes = Lanes(
             {
                 outlet.id: relay_of(site.device(outlet.relay.device), outlet.relay.channel)
@@ -81,15 +74,8 @@ class Dispatcher:
         self.rounds = Rounds(self.units.values(), bus.poll_ms, phase_ms)
         self._wake: asyncio.Future[None] | None = None
         self._polled = True
-        self._misses = 0
-        self._give_up = False
         self.confirm_all = False
         """Read every write's effect back, as ``all_off`` does."""
-
-    @property
-    def numbers(self) -> frozenset[int]:
-        """Unit numbers on this bus."""
-        return frozenset(self._by_number)
 
     def kick(self) -> None:
         """Look again at what waits."""
@@ -100,7 +86,7 @@ class Dispatcher:
 
     def opened(self) -> None:
         """Begin a round at once: the bus was lost, and is open."""
-        self.counts.opened()
+        self.asker.counts.opened()
         self.rounds.restart(self._now_ms())
 
     def lost(self, detail: str) -> None:
@@ -125,16 +111,15 @@ class Dispatcher:
 
         True when it was given up here, and a new one should be opened at once.
         """
-        self._give_up = False
-        self._misses = 0
-        while talk.lost is None and not self._give_up:
+        self.asker.start()
+        while talk.lost is None and not self.asker.is_given_up:
             await self._silence(talk, pause)
             step = self._choose(talk)
             if step is not None:
                 await step
             else:
                 await self._idle()
-        return self._give_up and talk.lost is None
+        return self.asker.is_given_up and talk.lost is None
 
     async def _silence(self, talk: Talk, pause: Pause) -> None:
         """Keep the gap after the last byte on the line; bounded, as a line may babble."""
@@ -235,13 +220,13 @@ class Dispatcher:
         for other in self.units.values():
             other.cut_failed = False
         if barrier is not None:
-            if await self._ask(talk, unit, barrier) is Outcome.ANSWERED:
+            if await self.asker.ask(talk, unit, barrier) is Outcome.ANSWERED:
                 unit.suspicion.cleared()
             else:
                 self._end_turn(unit)
             return
         read = unit.reads[unit.cursor]
-        outcome = await self._ask(talk, unit, read.request, partial(self._deliver, unit, read))
+        outcome = await self.asker.ask(talk, unit, read.request, partial(self._deliver, unit, read))
         unit.cursor += 1
         if outcome is not Outcome.ANSWERED or unit.cursor >= len(unit.reads):
             self._end_turn(unit)
@@ -270,7 +255,7 @@ class Dispatcher:
         doubted = unit.suspicion.is_suspect
         outcome = Outcome.LOST
         try:
-            outcome = await self._ask(talk, unit, request)
+            outcome = await self.asker.ask(talk, unit, request)
         finally:
             if outcome is Outcome.LOST:
                 self._wrote(off.outlets, False, WriteResult.FAILED)
@@ -289,11 +274,11 @@ class Dispatcher:
         relay = self.lanes.relays[outlet]
         unit = self.units[relay.device]
         request = switch_request(unit.device, relay.address, on=True)
-        outcome = await self._ask(talk, unit, request)
+        outcome = await self.asker.ask(talk, unit, request)
         self._finish(unit, (outlet,), True, outcome, doubted=False)
 
     async def _set_up(self, talk: Talk, unit: Unit, request: Request) -> None:
-        outcome = await self._ask(talk, unit, request)
+        outcome = await self.asker.ask(talk, unit, request)
         if not unit.waiting_setup or unit.waiting_setup[0] is not request:
             return  # it went away and came back meanwhile, and gets everything again
         if outcome is Outcome.DECLINED and talk.exception_code not in frames.BUSY:
@@ -340,87 +325,6 @@ class Dispatcher:
     def _wrote(self, outlets: tuple[OutletId, ...], wanted_on: bool, result: WriteResult) -> None:
         for outlet in outlets:
             self._written(outlet, wanted_on, result)
-
-    # ------------------------------------------------------------ one request
-
-    async def _ask(
-        self, talk: Talk, unit: Unit, request: Request, on_data: OnData | None = None
-    ) -> Outcome:
-        """Ask, and draw the conclusions about the device."""
-        turnaround_ms = unit.device.turnaround_ms
-        timeout_ms = self._timeout_ms or self._wire.timeout_ms(request, turnaround_ms)
-        began_ms = self._now_ms()
-        outcome = await talk.ask(request, timeout_ms, on_data)
-        now_ms = self._now_ms()
-        if isinstance(self._wire, SerialWire) and outcome is Outcome.ANSWERED:
-            self.load.add(self._wire.transaction_ms(request) + turnaround_ms, now_ms)
-        else:
-            self.load.add(now_ms - began_ms, now_ms)
-        unit.ready_s = now_ms / 1_000 + unit.device.profile.min_gap_ms / 1_000
-        if outcome is Outcome.ANSWERED:
-            self._misses = 0
-            self._answered(unit, now_ms)
-        elif outcome is Outcome.DECLINED:
-            self._misses = 0
-            self._declined(talk, unit, request, now_ms)
-        elif outcome is Outcome.SILENT:
-            self._silent(unit, request, timeout_ms, now_ms)
-        return outcome
-
-    def _answered(self, unit: Unit, now_ms: float) -> None:
-        before = unit.health.state
-        if not unit.health.answered(now_ms):
-            return
-        if before is not DeviceState.UNKNOWN:
-            log.info("device %s: unit %d answers again", unit.device.id, unit.device.unit)
-        unit.waiting_setup.clear()
-        unit.waiting_setup.extend(unit.setup)
-        self._sink.on_device(unit.device.id, unit.health.state, "answers")
-
-    def _declined(self, talk: Talk, unit: Unit, request: Request, now_ms: float) -> None:
-        """Count an exception answer; for a read, which then gives no values, as a miss."""
-        self.counts.declined += 1
-        if unit.suspicion.is_suspect:
-            # it may be an older request's; the device is there, whatever it owes
-            unit.suspicion.owes(request.head, now_ms)
-            unit.suspicion.declined += request.is_read
-            return
-        if not request.is_read and talk.exception_code not in frames.GATEWAY_SILENT:
-            return
-        named = frames.EXCEPTIONS.get(talk.exception_code, f"exception {talk.exception_code}")
-        self._missed(
-            unit,
-            now_ms,
-            f"unit {unit.device.unit} answers {named} to {request.pdu.hex(' ')}: "
-            f"check profile {unit.device.profile.profile} and the device's wiring",
-        )
-
-    def _silent(self, unit: Unit, request: Request, timeout_ms: float, now_ms: float) -> None:
-        if isinstance(self._wire, SerialWire):
-            unit.suspicion.owes(request.head, now_ms)
-        else:
-            self._misses += 1
-            alone = len(self.units) == 1
-            self._give_up = alone or self._misses >= max(GATEWAY_MISSES, len(self.units))
-        self._missed(
-            unit,
-            now_ms,
-            f"unit {unit.device.unit} does not answer within {timeout_ms:.0f} ms: "
-            "check its power, wiring and unit number",
-        )
-
-    def _missed(self, unit: Unit, now_ms: float, detail: str) -> None:
-        if unit.health.missed(now_ms):
-            log.warning("device %s: %s", unit.device.id, detail)
-            self._sink.on_device(unit.device.id, unit.health.state, detail)
-
-    def strayed(self, frame: Frame) -> None:
-        """Note a frame that was not the one waited for."""
-        unit = self._by_number.get(frame.unit)
-        if unit is not None and isinstance(self._wire, SerialWire):
-            is_read = frame.pdu[0] in (*frames.READS_BITS, *frames.READS_REGISTERS)
-            head = frame.pdu[:2] if is_read else frame.pdu[:5]
-            unit.suspicion.owes(head, self._now_ms())
 
     def _now_ms(self) -> float:
         return self._time_s() * 1_000

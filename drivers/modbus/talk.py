@@ -69,7 +69,11 @@ class Counts:
 
 
 class Talk:
-    """Speaks on one open link. ``exception_code`` is that of the last declined request."""
+    """Speaks on one open link.
+
+    ``exception_code`` is that of the last declined request, ``fault`` the last thing that was
+    wrong on the wire since the last request.
+    """
 
     def __init__(
         self,
@@ -97,6 +101,7 @@ class Talk:
         self._transaction = 0
         self._busy_until_s = time_s()
         self.exception_code = 0
+        self.fault: Fault | None = None
         self.lost: str | None = None
 
     @property
@@ -114,6 +119,7 @@ class Talk:
         if self._buffer and self._wire is not None:
             self._discard(Fault.LENGTH, "a frame that broke off")
         self._taken = 0
+        self.fault = None
         self._request, self._on_data = request, on_data
         self._waiter = self._loop.create_future()
         self._counts.requests += 1
@@ -163,7 +169,7 @@ class Talk:
             if isinstance(what, Frame):
                 self._judge(what)
             else:
-                self._counts.fault(what.fault, shown.hex(" "))
+                self._note(what.fault, shown.hex(" "))
 
     def _cut_tcp(self) -> None:
         while self._buffer and self.lost is None:
@@ -174,11 +180,11 @@ class Talk:
             del self._buffer[:used]
             if isinstance(what, Frame):
                 if self._request is not None and what.transaction != self._transaction:
-                    self._counts.fault(Fault.TRANSACTION, shown.hex(" "))
+                    self._note(Fault.TRANSACTION, shown.hex(" "))
                 else:
                     self._judge(what)
                 continue
-            self._counts.fault(what.fault, shown.hex(" "))
+            self._note(what.fault, shown.hex(" "))
             if isinstance(what, frames.Desynchronised):
                 self._link.close()
                 self.broke("answers that are no Modbus TCP: check what listens there")
@@ -186,12 +192,12 @@ class Talk:
     def _judge(self, frame: Frame) -> None:
         request = self._request
         if request is None:
-            self._counts.fault(Fault.UNEXPECTED, f"unit {frame.unit}: {frame.pdu.hex(' ')}")
+            self._note(Fault.UNEXPECTED, f"unit {frame.unit}: {frame.pdu.hex(' ')}")
             self._on_stray(frame)
             return
         verdict = frames.judge(request, frame.unit, frame.pdu)
         if isinstance(verdict, frames.Wrong):
-            self._counts.fault(
+            self._note(
                 verdict.fault,
                 f"unit {frame.unit}: {frame.pdu.hex(' ')} after unit {request.unit}: "
                 f"{request.pdu.hex(' ')}",
@@ -206,6 +212,10 @@ class Talk:
         if on_data is not None:
             on_data(verdict.data)
         self._end(Outcome.ANSWERED)
+
+    def _note(self, fault: Fault, detail: str) -> None:
+        self.fault = fault
+        self._counts.fault(fault, detail)
 
     def _last_look(self) -> None:
         self._timer = self._loop.call_later(_LAST_LOOK_S, self._give_up)
@@ -222,4 +232,4 @@ class Talk:
     def _discard(self, fault: Fault, what: str) -> None:
         shown = bytes(self._buffer[:32]).hex(" ")
         self._buffer.clear()
-        self._counts.fault(fault, f"{what}: {shown}")
+        self._note(fault, f"{what}: {shown}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -78,6 +78,7 @@ class Commands:
         self._clock = clock
         self._find_answer = find_answer
         self._answers: OrderedDict[str, _Known] = OrderedDict()
+        self._stops: Counter[str] = Counter()
         self.stopping = False
 
     async def on(self, request: OnRequest) -> OnAnswer:
@@ -87,11 +88,16 @@ class Commands:
         """
         outlet = self._outlet(request.outlet)
         if request.request_id is not None:
+            stops = self._stops[outlet.id]
             known = await self._known(request.request_id)
             if known is not None:
                 _check_same(request, known)
                 await self._started(known.answer)
                 return known.answer
+            if self._stops[outlet.id] != stops:
+                # It came while this ON was looked up, so it is the later word of the two.
+                message = f"{outlet.id}: an OFF came after it: ask again if it is still wanted"
+                raise Refused(message, code="overtaken")
         self._check_accepting(outlet)
         now = self._clock.now()
         lease = _lease(request, now)
@@ -130,6 +136,7 @@ class Commands:
 
     def off(self, request: TargetRequest) -> tuple[Verdict, ...]:
         """Switch off at once; never waits for the disk."""
+        self._stops.update(each.id for each in self._settings_of(request.target))
         return self._each(
             request.target,
             lambda: RequestOff(

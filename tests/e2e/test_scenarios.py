@@ -16,7 +16,8 @@ import yaml
 SCENARIOS = sorted((Path(__file__).parents[2] / "config" / "scenarios").glob("*.yaml"))
 AT_ONCE = 6
 """Scenarios mostly wait: several at once load two cores a little."""
-START_AND_STOP_S = 100.0
+START_AND_STOP_S = 150.0
+"""More than the bounds of all waits of a run together."""
 
 Name = tuple[str, str]
 
@@ -31,16 +32,20 @@ class Played:
 def play(scenario: Path, by: str, folder: Path) -> Played:
     duration_s = yaml.safe_load(scenario.read_text(encoding="utf-8"))["duration_s"]
     command = [sys.executable, "-m", "gateway", "demo", "--scenario", str(scenario), "--by", by]
-    done = subprocess.run(
-        [*command, "--exit-after", str(duration_s), "--dir", str(folder / "runs")],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=duration_s + START_AND_STOP_S,
-        check=False,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
+    try:
+        done = subprocess.run(
+            [*command, "--exit-after", str(duration_s), "--dir", str(folder / "runs")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=duration_s + START_AND_STOP_S,
+            check=False,
+            env={**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
+        )
+    except subprocess.TimeoutExpired as late:
+        said = late.stdout or b""
+        return Played(-1, said if isinstance(said, str) else said.decode(), [])
     return Played(done.returncode, done.stdout, sorted(path.name for path in folder.iterdir()))
 
 

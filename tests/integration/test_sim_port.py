@@ -54,9 +54,28 @@ def test_something_else_at_the_path_is_left_alone(tmp_path: Path) -> None:
     assert link.readlink() == Path("/dev/null")
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_made_and_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    port = port_at(folder / "line")
+    assert (folder / "line").exists()
+    port.close()
+    assert not folder.exists()
+
+
+def test_a_folder_that_was_there_or_is_used_meanwhile_stays(tmp_path: Path) -> None:
+    port = port_at(tmp_path / "line")
+    port.close()
+    assert tmp_path.exists()
+    port = port_at(tmp_path / "new" / "line")
+    (tmp_path / "new" / "file").touch()
+    port.close()
+    assert (tmp_path / "new" / "file").exists()
+
+
+def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(FixInstallation, match="can't be made a link"):
-        PtyPort(tmp_path / "none" / "line").open()
+        PtyPort(tmp_path / "file" / "line").open()
 
 
 def test_a_link_that_leads_nowhere_is_replaced(tmp_path: Path) -> None:

@@ -281,3 +281,17 @@ def test_a_gateway_may_come_and_go(line: LineMaker) -> None:
         assert len(other.ask(READ_ONE, 7)) == 7
         other.close()
     assert len(master.ask(READ_ONE, 7)) == 7
+
+
+def test_a_late_answer_comes_in_the_middle_of_the_next_exchange(line: LineMaker) -> None:
+    wire = line(1200)
+    wire.spoil("late", delay_ms=100)
+    wire.master.write(READ_ONE)  # its answer is due after 0.2 s
+    time.sleep(0.15)
+    wire.simulator.say({"heal": "m1200"})
+    wire.simulator.wait_for("cause")
+    wire.master.write(rtu_frame(2, bytes.fromhex("04 0000 002C")))  # takes 0.9 s
+    late = wire.master.read(7)
+    assert (late[0], len(late), rtu_crc_ok(late)) == (1, 7, True)
+    answer = wire.master.read(93)
+    assert (answer[0], len(answer), rtu_crc_ok(answer)) == (2, 93, True)

@@ -7,6 +7,7 @@ A transcript has one thing a line::
     < 20ms 01 05 | 00 00 00 00 *  … after 20 ms, in two pieces
     ! off m1-1                    the guard calls: on, off, cut
     = 100ms                       nothing happens for so long
+    ? m1-1 voltage_v 230.1        the last sample of an outlet says so
     # a remark
 
 Anything that is sent and not written there, or the other way round, fails the test.
@@ -143,6 +144,10 @@ class Stage:
             await self._receive(rest)
         elif verb == "!":
             self._call(*rest.split())
+        elif verb == "?":
+            outlet, field, expected = rest.split()
+            found = getattr(self.recorder.last(outlet), field)
+            assert str(found) == expected, f"it is {found}"
         elif verb == "=":
             await asyncio.sleep(_ms(rest))
             assert self.line.sent.empty(), f"sent {self.line.sent.get_nowait().hex(' ')}"

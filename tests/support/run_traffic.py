@@ -15,7 +15,7 @@ from gateway.link.requests import Method
 from tests.support.run_stage import Stage
 
 AT_ONCE = 12
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.12
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.2
 OVERLOAD_W = 3_000
 LINK_FAULTS = ("silent", "lost", "late", "corrupt", "truncated", "wrong_unit", "babble")
 

@@ -313,12 +313,13 @@ def test_an_outlet_seen_on_without_being_told_to_is_told_to_go_off(
     steps: list[tuple[int, object]],
 ) -> None:
     for before, event, now, after, effects in run(steps):
-        seen_on = isinstance(event, Sample) and event.relay_on and event.at_ms <= now.mono_ms
-        if seen_on and before.phase in (Phase.OFF, Phase.GRANTED):
-            if event.at_ms > (before.measured.relay_ms or 0):
-                assert isinstance(effects[0], SwitchOff)
-                assert after.phase is Phase.STOPPING
-                assert after.lease is None
+        if not isinstance(event, Sample) or not event.relay_on:
+            continue
+        is_news = (before.measured.relay_ms or 0) < event.at_ms <= now.mono_ms
+        if is_news and before.phase in (Phase.OFF, Phase.GRANTED):
+            assert isinstance(effects[0], SwitchOff)
+            assert after.phase is Phase.STOPPING
+            assert after.lease is None
 
 
 @many

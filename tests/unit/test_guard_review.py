@@ -683,3 +683,32 @@ def test_definite_time_survives_lost_polls() -> None:
     machine.tick()
     machine.sample(1_400)
     assert machine.cuts() == ["overcurrent"]
+
+
+def test_the_first_of_equal_latches_stays() -> None:
+    machine = charging(Machine())
+    machine.obeys = False
+    for _ in range(10):
+        machine.sample(9_000)
+    assert machine.cuts() == ["overcurrent_instant"]
+
+
+def test_a_gap_that_nobody_watched_is_not_held_against_the_load() -> None:
+    rule = InverseTime(pickup_a=4, time_multiplier=1.0)
+    silence = Silence(delay_s=5, action=Action.ALARM)
+    machine = charging(Machine(Limits(overcurrent_inverse=rule, silence=silence)))
+    machine.sample(8 * 230, after_s=600)
+    assert machine.cuts() == []
+    assert machine.state.inverse_share == pytest.approx(5 / 13.5, rel=0.01)
+
+
+def test_a_relay_has_its_time_from_when_it_heard_the_off() -> None:
+    machine = charging(Machine(answers=False))
+    machine.obeys = False
+    machine.feed(RequestOff(actor="x"))
+    machine.sample(150)
+    for _ in range(6):
+        machine.tick()
+    machine.feed(Written(wanted_on=False, result=WriteResult.DONE))
+    machine.sample(150, after_s=0.5)
+    assert machine.cuts() == []

@@ -327,3 +327,17 @@ def test_a_lost_device_is_told_once(tmp_path: Path) -> None:
         assert await shed.kinds() == ["device.lost", "device.found"]
 
     play(tmp_path, story)
+
+
+def test_an_off_that_comes_while_an_on_is_looked_up_is_the_later_word(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        asked = asyncio.create_task(shed.commands.on(on()))
+        await asyncio.sleep(0)
+        shed.commands.off(of(TargetKind.PILE, "n1"))
+        with pytest.raises(Refused) as refused:
+            await asked
+        assert refused.value.code == "overtaken"
+        assert (A1, "on") not in shed.switch.told
+
+    play(tmp_path, story)

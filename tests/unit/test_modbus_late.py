@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import RtuBus, Site
 from gateway.core.ids import BusId, OutletId
-from gateway.guard.model import WriteResult
-from tests.support.modbus_script import Stage, frame, play
+from gateway.guard.model import Sample, WriteResult
+from tests.support.modbus_script import Line, Stage, frame, play
 from tests.support.modbus_site import BOARD, REF10, Recorder, module_site, profile
 from tests.support.virtual_loop import run_virtually
 
@@ -289,13 +290,14 @@ def test_cut_offs_do_not_keep_a_device_suspect() -> None:
 
 
 class Slow:
-    """A unit that answers in order, each answer as late as it is told, or never."""
+    """A unit that does in order what it is told, each thing as late as the script says, or never."""
 
-    def __init__(self, stage: Stage, delays_ms: list[int | None]) -> None:
-        self._stage = stage
+    def __init__(self, line: Line, delays_ms: list[int | None]) -> None:
+        self._line = line
         self._delays_ms = list(delays_ms)
         self._free_s = dict.fromkeys((1, 2), 0.0)
         self.asked = dict.fromkeys((1, 2), 0)
+        self.relay_on = dict.fromkeys((1, 2), True)
 
     def ask(self, sent: bytes) -> bool:
         """Take a request. False when the script is over."""
@@ -309,20 +311,40 @@ class Slow:
             # in order; a millisecond apart, as bytes don't overtake each other
             at_s = max(loop.time() + delay_ms / 1_000, self._free_s[unit] + 0.001)
             self._free_s[unit] = at_s
-            loop.call_at(at_s, self._answer, self._make(sent))
+            loop.call_at(at_s, self._do, sent, self.asked[unit])
         return True
 
-    def _make(self, sent: bytes) -> bytes:
-        if sent[1] != 4:
-            return frame(sent[:6].hex() + "*")
-        first, count = int.from_bytes(sent[2:4]), int.from_bytes(sent[4:6])
-        words = [0, 0, self.asked[sent[0]], 0, 0][first : first + count]
-        data = "".join(f"{word:04x}" for word in words)
-        return frame(f"{sent[0]:02x} 04 {2 * count:02x} {data} *")
+    def _do(self, sent: bytes, number: int) -> None:
+        unit = sent[0]
+        if sent[1] == 5:
+            self.relay_on[unit] = sent[4] == 0xFF
+            answer = frame(sent[:6].hex() + "*")
+        else:
+            first, count = int.from_bytes(sent[2:4], "big"), int.from_bytes(sent[4:6], "big")
+            words = [int(self.relay_on[unit]), 0, number, 0, 0][first : first + count]
+            data = "".join(f"{word:04x}" for word in words)
+            answer = frame(f"{unit:02x} 04 {2 * count:02x} {data} *")
+        if self._line.on_bytes is not None:
+            self._line.on_bytes(answer)
 
-    def _answer(self, data: bytes) -> None:
-        if self._stage.line.on_bytes is not None:
-            self._stage.line.on_bytes(data)
+
+class Doubter(Recorder):
+    """Sees that a value is that of the last request, and that what is DONE was done."""
+
+    slow: Slow
+
+    def on_sample(self, outlet_id: OutletId, sample: Sample) -> None:
+        super().on_sample(outlet_id, sample)
+        if sample.voltage_v != self.slow.asked[int(outlet_id[1])] / 10:
+            self.wrong.append(f"{outlet_id}: {sample} is not of request {self.slow.asked}")
+
+    def on_write(self, outlet_id: OutletId, wanted_on: bool, result: WriteResult) -> None:
+        super().on_write(outlet_id, wanted_on, result)
+        if result is DONE and self.slow.relay_on[int(outlet_id[1])] is not wanted_on:
+            self.wrong.append(f"{outlet_id}: {wanted_on} is not done")
+
+    def __post_init__(self) -> None:
+        self.wrong: list[str] = []
 
 
 # up to HOLD_MS: an answer later than that is taken as lost (README.md)
@@ -331,28 +353,32 @@ delays = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(delays, min_size=4, max_size=30), st.sampled_from([0, 100, 1_000]))
-def test_whatever_comes_late_a_sample_is_always_of_the_last_request(
-    delays_ms: list[int | None], poll_ms: int
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(delays, min_size=4, max_size=40),
+    st.sampled_from([0, 100, 1_000]),
+    st.lists(st.sampled_from(["", "", "off", "cut", "on"]), min_size=40, max_size=40),
+)
+def test_whatever_comes_late_nothing_is_taken_for_something_else(
+    delays_ms: list[int | None], poll_ms: int, calls: list[str]
 ) -> None:
     async def main() -> None:
         bus = RtuBus(id=BusId("line"), port="/dev/none", baud=9_600, poll_ms=poll_ms)
-        recorder = Recorder()
-        stage = Stage(bus, module_site(bus, 1, 2, kind=KIND, outlets=1), recorder)
-        slow = Slow(stage, delays_ms)
+        doubter = Doubter()
+        stage = Stage(bus, module_site(bus, 1, 2, kind=KIND, outlets=1), doubter)
+        doubter.slow = Slow(stage.line, delays_ms)
         owner = asyncio.create_task(stage.bus.run())
-        while True:
+        for call in itertools.chain(calls, itertools.repeat("")):
             sent = await stage.line.sent.get()
-            last = dict(slow.asked)
-            for name, sample in recorder.samples:
-                assert sample.voltage_v == last[int(name[1])] / 10, (name, sample, last)
-            recorder.samples.clear()
-            if len(delays_ms) % 3 == 0 and sent[1] == 4:
-                stage.bus.switch_off(OutletId(f"m{sent[0]}-1"), urgent=True)
-            if not slow.ask(sent):
+            outlet = OutletId(f"m{sent[0]}-1")
+            if call == "on":
+                stage.bus.switch_on(outlet)
+            elif call:
+                stage.bus.switch_off(outlet, urgent=call == "cut")
+            if not doubter.slow.ask(sent):
                 break
         owner.cancel()
         await asyncio.wait([owner])
+        assert not doubter.wrong
 
     run_virtually(main())

@@ -1,0 +1,138 @@
+"""One request to a device, and the conclusions about that device and its connection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from drivers.modbus import frames
+from drivers.modbus.frames import Frame, Request
+from drivers.modbus.load import Load
+from drivers.modbus.talk import Counts, OnData, Outcome, Talk, TimeS
+from drivers.modbus.unit import Unit
+from drivers.modbus.wire import SerialWire, Wire
+from gateway.config import Bus
+from gateway.guard.model import DeviceState, Sink
+
+log = logging.getLogger(__name__)
+
+GATEWAY_MISSES = 3
+"""A connection to several units is opened anew after so many missing answers in a row, and
+at least one from each unit."""
+
+
+class Asker:
+    """Asks the devices of one bus, and keeps account of how they answer."""
+
+    def __init__(
+        self, bus: Bus, wire: Wire, units: Iterable[Unit], sink: Sink, time_s: TimeS
+    ) -> None:
+        self._timeout_ms = bus.timeout_ms
+        self._wire = wire
+        self._serial = wire if isinstance(wire, SerialWire) else None
+        self._units = {unit.device.unit: unit for unit in units}
+        self._sink = sink
+        self._time_s = time_s
+        self._misses = 0
+        self.counts = Counts(bus.id)
+        self.load = Load(self._now_ms())
+        self.is_given_up = False
+        """The connection is good for nothing any more, although it was not closed (TCP)."""
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Unit numbers on this bus."""
+        return frozenset(self._units)
+
+    def start(self) -> None:
+        """Begin on a fresh connection."""
+        self._misses = 0
+        self.is_given_up = False
+
+    async def ask(
+        self, talk: Talk, unit: Unit, request: Request, on_data: OnData | None = None
+    ) -> Outcome:
+        """Ask, wait for the end of it, and draw the conclusions."""
+        turnaround_ms = unit.device.turnaround_ms
+        timeout_ms = self._timeout_ms or self._wire.timeout_ms(request, turnaround_ms)
+        began_ms = self._now_ms()
+        outcome = await talk.ask(request, timeout_ms, on_data)
+        now_ms = self._now_ms()
+        if self._serial is not None and outcome is Outcome.ANSWERED:
+            self.load.add(self._serial.transaction_ms(request) + turnaround_ms, now_ms)
+        else:
+            self.load.add(now_ms - began_ms, now_ms)
+        unit.ready_s = (now_ms + unit.device.profile.min_gap_ms) / 1_000
+        if outcome is Outcome.ANSWERED:
+            self._misses = 0
+            self._answered(unit, now_ms)
+        elif outcome is Outcome.DECLINED:
+            self._misses = 0
+            self._declined(talk, unit, request, now_ms)
+        elif outcome is Outcome.SILENT:
+            self._silent(talk, unit, request, timeout_ms)
+        return outcome
+
+    def strayed(self, frame: Frame) -> None:
+        """Note a frame that was not the one waited for: it may come again."""
+        unit = self._units.get(frame.unit)
+        if unit is not None and self._serial is not None:
+            is_read = frame.pdu[0] in (*frames.READS_BITS, *frames.READS_REGISTERS)
+            head = frame.pdu[:2] if is_read else frame.pdu[:5]
+            unit.suspicion.owes(head, self._now_ms())
+
+    def _answered(self, unit: Unit, now_ms: float) -> None:
+        before = unit.health.state
+        if not unit.health.answered(now_ms):
+            return
+        if before is not DeviceState.UNKNOWN:
+            log.info("device %s: unit %d answers again", unit.device.id, unit.device.unit)
+        unit.waiting_setup.clear()
+        unit.waiting_setup.extend(unit.setup)
+        self._sink.on_device(unit.device.id, unit.health.state, "answers")
+
+    def _declined(self, talk: Talk, unit: Unit, request: Request, now_ms: float) -> None:
+        """Count an exception answer; for a read, which then gives no values, as a miss."""
+        self.counts.declined += 1
+        if unit.suspicion.is_suspect:
+            # it may be an older request's; the device is there, whatever it owes
+            unit.suspicion.owes(request.head, now_ms)
+            unit.suspicion.declined += request.is_read
+            return
+        if not request.is_read and talk.exception_code not in frames.GATEWAY_SILENT:
+            return
+        named = frames.EXCEPTIONS.get(talk.exception_code, f"exception {talk.exception_code}")
+        self._missed(
+            unit,
+            f"unit {unit.device.unit} answers {named} to {request.pdu.hex(' ')}: "
+            f"check profile {unit.device.profile.profile} and the device's wiring",
+        )
+
+    def _silent(self, talk: Talk, unit: Unit, request: Request, timeout_ms: float) -> None:
+        if self._serial is not None:
+            unit.suspicion.owes(request.head, self._now_ms())
+        else:
+            self._misses += 1
+            most = 1 if len(self._units) == 1 else max(GATEWAY_MISSES, len(self._units))
+            self.is_given_up = self._misses >= most
+        number = unit.device.unit
+        if talk.fault is None:
+            detail = (
+                f"unit {number} does not answer within {timeout_ms:.0f} ms: "
+                "check its power, wiring and unit number"
+            )
+        else:
+            detail = (
+                f"unit {number} gives no good answer within {timeout_ms:.0f} ms (wrong: "
+                f"{talk.fault}): check wiring, baud rate, unit numbers and profile "
+                f"{unit.device.profile.profile}"
+            )
+        self._missed(unit, detail)
+
+    def _missed(self, unit: Unit, detail: str) -> None:
+        if unit.health.missed(self._now_ms()):
+            log.warning("device %s: %s", unit.device.id, detail)
+            self._sink.on_device(unit.device.id, unit.health.state, detail)
+
+    def _now_ms(self) -> float:
+        return self._time_s() * 1_000

@@ -1,0 +1,216 @@
+"""Wrong files, taken ports, disks that can't be written: one clear line each, no traceback."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.run_command import one_line, pilegate, running, wait_for_text
+
+SITE = """\
+site: {{id: bad, name: Bad shed}}
+state_dir: ./state
+serve: {{listen: "127.0.0.1:{api}"}}
+buses:
+  - {{id: line1, kind: modbus-rtu, port: {port}, baud: 9600, poll_ms: 1000}}
+devices:
+  - {{id: m1, bus: line1, unit: 1, profile: pilegate-ref10}}
+stations:
+  - id: north
+    name: North
+    piles:
+      - id: n1
+        module: {{device: m1, channels: 1-2, outlets: "n1-{{channel}}"}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_site(folder: Path, *, port: str = "/dev/pilegate-none", api: int = 0) -> Path:
+    path = folder / "site.yaml"
+    path.write_text(SITE.format(port=port, api=api or free_port()))
+    return path
+
+
+MALFORMED = "site: {id: bad\n  name: ["
+WRONG = """\
+site: {id: bad, name: x, colour: red}
+buzes: []
+buses: [{id: l1, kind: modbus-rtu, port: 5, baud: -3}]
+devices: []
+stations: []
+limits: {overcurrent: {above_a: -4}, silence: {delay_s: soon}}
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "guard", "serve", "run"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (MALFORMED, [r":2: not valid YAML: .*"]),
+        (
+            WRONG,
+            [
+                r":1: site\.colour: unknown key.*",
+                r":2: buzes: unknown key; did you mean buses\?",
+                r":3: buses\[0\]\.port: .*",
+                r":3: buses\[0\]\.baud: .*-3.*",
+                r":6: limits\.overcurrent\.above_a: .*",
+                r":6: limits\.silence\.delay_s: .*'soon'.*",
+            ],
+        ),
+        ("[" * 5_000 + "]" * 5_000, [r":1: nested deeper than .*"]),
+        ("\x00\x01", [r":\d: .*"]),
+        ("", [r":1: the file is empty.*"]),
+    ],
+    ids=["malformed", "wrong", "deep", "binary", "empty"],
+)
+def test_a_wrong_site_file_is_told_by_file_line_and_key(
+    tmp_path: Path, command: str, text: str, expected: list[str]
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    arguments = ["check", path] if command == "check" else ["--site", path, command]
+    done = pilegate(*arguments, cwd=tmp_path)
+    assert done.status == 2, done
+    assert "Traceback" not in done.err
+    assert len(done.said) == len(expected), done
+    for line, pattern in zip(done.said, expected, strict=True):
+        assert re.fullmatch(re.escape(f"pilegate: {path}") + pattern, line), line
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        site = write_site(tmp_path, api=port)
+        done = pilegate("--site", site, "serve", cwd=tmp_path)
+        assert f"127.0.0.1:{port} is taken" in one_line(done, 1)
+        # The supervisor goes on with the guard, and tries serve again.
+        log = tmp_path / "run.log"
+        with running("--site", site, "run", cwd=tmp_path, log=log):
+            wait_for_text(log, f"127.0.0.1:{port} is taken")
+            wait_for_text(log, "guard is ready")
+            other.close()
+            wait_for_text(log, "API listens on")
+        assert "Traceback" not in log.read_text()
+
+
+def test_a_newer_journal_stops_the_guard_and_not_serve(tmp_path: Path) -> None:
+    site = write_site(tmp_path)
+    (tmp_path / "state").mkdir()
+    with sqlite3.connect(tmp_path / "state" / "guard.db") as db:
+        db.execute("PRAGMA user_version = 99")
+        db.execute("CREATE TABLE facts (a)")
+    db.close()
+    line = one_line(pilegate("--site", site, "guard", cwd=tmp_path), 1)
+    assert "guard.db: was written by a newer pilegate (schema 99" in line
+    log = tmp_path / "serve.log"
+    with running("--site", site, "serve", cwd=tmp_path, log=log):
+        wait_for_text(log, "API listens on")
+        wait_for_text(log, "was written by a newer pilegate (schema 99")
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_newer_business_database_stops_serve(tmp_path: Path) -> None:
+    site = write_site(tmp_path)
+    made = pilegate("--site", site, "token", "create", "me", "--role", "viewer", cwd=tmp_path)
+    assert made.status == 0, made
+    with sqlite3.connect(tmp_path / "state" / "serve.db") as db:
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+    db.close()
+    for command in (["serve"], ["token", "create", "you", "--role", "viewer"]):
+        line = one_line(pilegate("--site", site, *command, cwd=tmp_path), 1)
+        assert "is of a newer version (9999)" in line
+
+
+@pytest.mark.parametrize("command", ["guard", "serve"])
+@pytest.mark.parametrize("what", ["noise", "folder"])
+def test_what_is_no_database_is_told(tmp_path: Path, command: str, what: str) -> None:
+    site = write_site(tmp_path)
+    file = tmp_path / "state" / f"{command}.db"
+    if what == "noise":
+        file.parent.mkdir()
+        file.write_bytes(b"\x5a\xa5 noise" * 2_000)
+    else:
+        file.mkdir(parents=True)
+    line = one_line(pilegate("--site", site, command, cwd=tmp_path), 1)
+    assert str(file) in line
+
+
+@pytest.mark.parametrize("command", ["guard", "serve"])
+def test_a_file_in_place_of_the_state_directory_is_told(tmp_path: Path, command: str) -> None:
+    site = write_site(tmp_path)
+    (tmp_path / "state").touch()
+    assert str(tmp_path / "state") in one_line(pilegate("--site", site, command, cwd=tmp_path), 1)
+
+
+def test_a_second_guard_on_the_same_directory_is_told(tmp_path: Path) -> None:
+    site = write_site(tmp_path)
+    log = tmp_path / "guard.log"
+    with running("--site", site, "guard", cwd=tmp_path, log=log) as first:
+        wait_for_text(log, "guard is ready")
+        line = one_line(pilegate("--site", site, "guard", cwd=tmp_path), 1)
+        assert f"another guard is running on it (process {first.pid})" in line
+
+
+# Disks: in a mount namespace of their own, where this user may have one.
+
+IN_NAMESPACE = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
+
+
+def need_namespace(tmp_path: Path) -> None:
+    """Skip, by name, where no file system can be mounted."""
+    if shutil.which("unshare") is None or shutil.which("mount") is None:
+        pytest.skip("unshare and mount are not installed: apt install util-linux mount")
+    probe = [*IN_NAMESPACE, "mount", "-t", "tmpfs", "none", str(tmp_path)]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount in a namespace of its own (unshare --mount)")
+
+
+@pytest.mark.parametrize("command", ["guard", "serve", "run"])
+@pytest.mark.parametrize("used", ["new", "used"])
+def test_a_disk_that_is_read_only_is_told(tmp_path: Path, command: str, used: str) -> None:
+    need_namespace(tmp_path)
+    site = write_site(tmp_path)
+    state = tmp_path / "state"
+    state.mkdir()
+    if used == "used":
+        log = tmp_path / "run.log"
+        with running("--site", site, "run", cwd=tmp_path, log=log):
+            wait_for_text(log, "API listens on")
+            wait_for_text(log, "guard is ready")
+    script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+    prefix = [*IN_NAMESPACE, "sh", "-c", script, str(state)]
+    line = one_line(pilegate("--site", site, command, cwd=tmp_path, prefix=prefix), 1)
+    assert str(state) in line
+    assert re.search("read-only|writ", line, re.IGNORECASE), line
+
+
+@pytest.mark.timeout(300)
+def test_on_a_full_disk_the_guard_goes_on_cutting(tmp_path: Path) -> None:
+    """The story is told in a process of its own: see tests/support/run_full_disk.py."""
+    need_namespace(tmp_path)
+    told = subprocess.run(
+        [*IN_NAMESPACE, sys.executable, "-m", "tests.support.run_full_disk", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
