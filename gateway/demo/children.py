@@ -81,10 +81,6 @@ class Children:
                     f"{child.name} ended with status {child.process.returncode}: see {child.log}"
                 )
 
-    def forget(self, child: Child) -> None:
-        """Drop a process that ended as it should."""
-        self._children.remove(child)
-
     def logs(self) -> str:
         """Give the end of every log."""
         return "\n".join(child.last_lines() for child in self._children)

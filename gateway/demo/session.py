@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.config import ServeSettings
 from gateway.core.errors import FixInstallation, PilegateError
 from gateway.demo.api_client import ApiClient
 from gateway.demo.children import Children
@@ -19,12 +20,12 @@ from gateway.demo.simulator import OnRecord, Simulator, start_simulator
 from gateway.link.client import GuardClient
 from gateway.link.messages import OutletView
 from gateway.link.requests import HelloAnswer, Method, SnapshotPage
+from gateway.serve.tokens import create_token
 
 READY_PATH = "/readyz"
-GUARD_S = 20.0
+GUARD_S = 40.0
 SAMPLES_S = 30.0
-API_S = 30.0
-TOKEN_S = 20.0
+API_S = 40.0
 PAUSE_S = 0.1
 
 Say = Callable[[str], None]
@@ -60,6 +61,7 @@ async def bring_up(
     simulator = await start_simulator(children, scenario, place.site_file, on_record)
     say("starting guard and serve")
     await children.start("guard", [*where, "guard"])
+    token = await _make_token(place)
     await children.start("serve", [*where, "serve"])
     guard = await _until(children, "the guard's socket", GUARD_S, lambda: _connect(place.socket))
     async with guard:
@@ -68,7 +70,6 @@ async def bring_up(
         say("every outlet is measured")
         api = ApiClient(place.api_host, place.api_port)
         await _until(children, f"the API at {api.url}", API_S, lambda: _answers(api))
-        token = await _make_token(children, where)
         say(f"the API listens at {api.url}")
         yield Session(
             place=place,
@@ -134,20 +135,10 @@ async def _answers(api: ApiClient) -> bool | None:
     return True if (await api.request("GET", READY_PATH, timeout_s=2.0)).status == 200 else None
 
 
-async def _make_token(children: Children, where: Iterable[str]) -> str:
-    """Run ``pilegate token create``, as a person would. Raises FixInstallation."""
-    child = await children.start(
-        "token", [*where, "token", "create", "demo", "--role", "operator"], piped=True
-    )
-    try:
-        async with asyncio.timeout(TOKEN_S):
-            output, _ = await child.process.communicate()
-    except TimeoutError:
-        raise FixInstallation(f"no token after {TOKEN_S:g} s: see {child.log}") from None
-    if child.process.returncode != 0:
-        raise FixInstallation(f"no token was made: see {child.log}")
-    children.forget(child)
-    return output.decode().strip().splitlines()[-1]
+async def _make_token(place: Place) -> str:
+    """Make a token in the database that serve will find."""
+    database = ServeSettings().database  # the run's site file names no other
+    return await create_token(database, "demo", "operator", folder=place.state_dir)
 
 
 def _write_header(folder: Path, token: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.core.errors import FixInstallation
 from gateway.demo.children import Child, Children
 
-READY_S = 20.0
+READY_S = 30.0
 START_S = 5.0
 
 OnRecord = Callable[[dict[str, Any]], None]
@@ -57,7 +57,7 @@ async def start_simulator(
 ) -> Simulator:
     """Start the simulators of a scenario and wait until every port is open.
 
-    Raises FixInstallation when that does not happen within 20 s.
+    Raises FixInstallation when that does not happen within 30 s.
     """
     arguments = ["sim", "--scenario", str(scenario), "--site", str(site), "--wait-start"]
     child = await children.start("sim", arguments, piped=True)

@@ -16,7 +16,7 @@ import yaml
 SCENARIOS = sorted((Path(__file__).parents[2] / "config" / "scenarios").glob("*.yaml"))
 AT_ONCE = 6
 """Scenarios mostly wait: several at once load two cores a little."""
-START_AND_STOP_S = 150.0
+START_AND_STOP_S = 180.0
 """More than the bounds of all waits of a run together."""
 
 Name = tuple[str, str]

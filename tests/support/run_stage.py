@@ -82,14 +82,17 @@ class Records:
 
     on: dict[str, bool] = field(default_factory=dict)
     relay: list[dict[str, Any]] = field(default_factory=list)
-    listeners: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
+    over: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self, record: dict[str, Any]) -> None:
-        if record.get("kind") == "relay":
-            self.relay.append(record)
-            self.on[record["outlet"]] = record["on"]
-        for listener in self.listeners:
-            listener(record)
+        match record.get("kind"):
+            case "relay":
+                self.relay.append(record)
+                self.on[record["outlet"]] = record["on"]
+            case "over":
+                self.over.append(record)
+            case "error":
+                raise AssertionError(f"the simulators: {record}")
 
 
 @dataclass(slots=True)
@@ -201,11 +204,21 @@ def outlet_ids(site: Path) -> list[str]:
 
 @asynccontextmanager
 async def on_stage(
-    parent: Path, site: Path, *, plugged: Sequence[str] | None = None, **more: Any
+    parent: Path,
+    site: Path,
+    *,
+    plugged: Sequence[str] | None = None,
+    prepare: Callable[[Place], None] = lambda _: None,
+    **more: Any,
 ) -> AsyncIterator[Stage]:
-    """Bring a site up, begin, and end every process on any way out."""
+    """Bring a site up, and end every process on any way out.
+
+    ``prepare`` may change the place before anything is started; ``more`` goes into the
+    scenario.
+    """
     folder = make_folder(parent)
     place = resolve(site, folder)
+    prepare(place)
     chargers = outlet_ids(site) if plugged is None else plugged
     scenario = write_scenario(folder, site, chargers, **more)
     programs = Programs(folder)
