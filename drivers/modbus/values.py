@@ -160,15 +160,15 @@ def _energy(
 # ------------------------------------------------------------------ limits into registers
 
 
-def effective_limit(limits: Limits, path: str) -> float | None:
+def effective_limit(limits: Limits, path: str, module_delay_s: float) -> float | None:
     """Look up ``rule.field`` of an outlet's limits, such as ``overpower.above_w``.
 
-    None where the rule is switched off, or only raises an alarm: a module that can do nothing
-    but cut must not cut for it.
+    None where the rule is switched off, or only raises an alarm, or waits for longer than the
+    module does: a module that can do nothing but cut must not cut for it, nor before its time.
     """
     rule_name, _, field_name = path.partition(".")
     rule = getattr(limits, rule_name)
-    if rule is None or rule.action is Action.ALARM:
+    if rule is None or rule.action is Action.ALARM or rule.delay_s > module_delay_s:
         return None
     return float(getattr(rule, field_name))
 

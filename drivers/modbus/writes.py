@@ -69,7 +69,8 @@ def _limit_requests(
     by_address: dict[int, list[float | None]] = {}
     for outlet in outlets:
         address = spec.address_of(outlet.relay.channel)
-        by_address.setdefault(address, []).append(effective_limit(outlet.limits, spec.limit))
+        limit = effective_limit(outlet.limits, spec.limit, spec.delay_s)
+        by_address.setdefault(address, []).append(limit)
     requests = []
     run_address, run = 0, list[int]()
     for address in sorted(by_address):

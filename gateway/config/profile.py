@@ -241,6 +241,9 @@ class ModuleLimit(FileModel):
     """Raw value written where the rule is switched off; without it nothing is written then."""
     function: RegisterFunction = 6
     """6 writes one register; 16 (FC10) several."""
+    delay_s: float = Field(default=0.0, ge=0, le=3_600, allow_inf_nan=False)
+    """How long the module itself tolerates more. A rule that tolerates it for longer is left
+    to the guard: the module would cut first."""
 
     def address_of(self, channel: int) -> int:
         """First register of ``channel`` (from 1)."""

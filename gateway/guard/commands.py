@@ -43,8 +43,9 @@ from gateway.link.requests import (
     Verdict,
 )
 
-DURABLE_TIMEOUT_S = 5.0
-"""How long an answer waits for the disk."""
+DURABLE_TIMEOUT_S = 3.0
+"""How long an answer waits for the disk. Less than clients wait for an answer (5 s in
+``link.client``): they must hear of the disk, not of a guard that seems stuck."""
 ANSWERS_KEPT = 10_000
 """Answers to requests that are remembered, to be given again."""
 

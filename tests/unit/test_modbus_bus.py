@@ -117,6 +117,53 @@ def test_without_a_period_requests_follow_each_other_after_the_gap() -> None:
     assert (second - first, third - second) == pytest.approx((33.646, 33.646), abs=0.01)
 
 
+def test_buses_of_one_site_begin_their_rounds_at_different_times() -> None:
+    other = RtuBus(id=BusId("other"), port="/dev/none", poll_ms=1_000)
+    kind = profile(TWO)
+    both = site(
+        (LINE, other),
+        (device("m1", "line", 1, kind), device("m2", "other", 2, kind)),
+        (outlet("m1-1", ("m1", 1)), outlet("m2-1", ("m2", 1))),
+    )
+    first = play(LINE, both, "> 01 04 00 00 00 04 *\n= 900ms\n> 01 04 00 00 00 01 *")
+    second = play(other, both, "> 02 04 00 00 00 04 *\n= 200ms\n> 02 04 00 00 00 01 *")
+    assert [round(s.line.sent_ms[1]) % 1_000 for s in (first, second)] == [0, 500]
+
+
+def test_a_device_that_needs_silence_gets_it_and_holds_nobody_up() -> None:
+    bus = RtuBus(id=BusId("line"), port="/dev/none", poll_ms=5_000)
+    slow, quick = profile(TWO, min_gap_ms=200), profile(TWO)
+    both = site(
+        (bus,),
+        (device("m1", "line", 1, slow), device("m2", "line", 2, quick)),
+        (
+            outlet("m1-1", ("m1", 1)),
+            outlet("m1-2", ("m1", 2)),
+            outlet("m2-1", ("m2", 1)),
+            outlet("m2-2", ("m2", 2)),
+        ),
+    )
+    stage = play(
+        bus,
+        both,
+        f"""
+        {ASK1}
+        ! cut m1-1
+        < 10ms {says(1)}
+        {ASK2}
+        < 10ms {says(2)}
+        = 50ms
+        ! cut m2-1
+        > 02 05 00 00 00 00 *
+        < 10ms 02 05 00 00 00 00 *
+        > 01 05 00 00 00 00 *
+        < 10ms 01 05 00 00 00 00 *
+        """,
+    )
+    answered_ms = stage.line.sent_ms[0] + 10
+    assert stage.line.sent_ms[3] - answered_ms >= 200
+
+
 # ------------------------------------------------------------------ cut-offs
 
 

@@ -143,7 +143,10 @@ def test_a_module_never_acts_later_than_its_outlet(above_a: float, scale: float)
 
 def test_an_alarm_only_rule_is_not_handed_to_a_module_that_would_cut() -> None:
     path = "overcurrent_instant.above_a"
-    assert effective_limit(Limits(), path) == 16.0
-    assert effective_limit(Limits(overcurrent_instant=None), path) is None
+    assert effective_limit(Limits(), path, 0.0) == 16.0
+    assert effective_limit(Limits(overcurrent_instant=None), path, 0.0) is None
     alarm = AboveCurrent(above_a=5.0, action=Action.ALARM)
-    assert effective_limit(Limits(overcurrent_instant=alarm), path) is None
+    assert effective_limit(Limits(overcurrent_instant=alarm), path, 0.0) is None
+    power = "overpower.above_w"
+    assert effective_limit(Limits(), power, 2.0) is None, "the rule waits 3 s, the module 2 s"
+    assert effective_limit(Limits(), power, 3.0) == 2000.0
