@@ -22,8 +22,8 @@ LEASE_S = 3_600
 
 @contextlib.asynccontextmanager
 async def guarding(site: BenchSite, folder: Path) -> AsyncIterator[tuple[Program, GuardClient]]:
-    """Run ``pilegate guard``; gives it and a connection to its socket."""
-    arguments = ["gateway", "--site", str(site.guard_file), "guard"]
+    """Run ``pilegate guard``, timed; gives it and a connection to its socket."""
+    arguments = ["tests.bench.timed_guard", "--site", str(site.guard_file), "guard"]
     async with running("guard", arguments, folder) as guard, await _connect(guard, site) as client:
         yield guard, client
 

@@ -37,6 +37,8 @@ class CutOffs:
     """Processor time of the measured process, of one core."""
     timers: Spread
     """How late this machine's own timers were meanwhile."""
+    own: Spread | None = None
+    """The guard's own part: from having the answer's bytes to handing over the off frame."""
     flood: Event | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -47,6 +49,7 @@ class CutOffs:
             "requests_a_s": round(self.reads_a_s, 1),
             "cpu_share": round(self.cpu_share, 3),
             "timers_late": self.timers.to_json(),
+            "own": None if self.own is None else self.own.to_json(),
             "flood": self.flood,
         }
 
@@ -90,6 +93,8 @@ async def _row(
     await asyncio.sleep(2.0)
     before, cpu_before_s = await simulator.ask({"stats": True}, "stats"), cpu_s(measured.pid)
     flood_before = None if flood is None else flood.last("flood")
+    own_ms: list[float] = []
+    measured.on_event = lambda event: own_ms.extend(event.get("ms", []))
     with timers() as late_ms:
         watch = await overload(simulator, outlets, each_s)
     after, cpu_after_s = await simulator.ask({"stats": True}, "stats"), cpu_s(measured.pid)
@@ -105,6 +110,7 @@ async def _row(
         reads_a_s=requests / elapsed_s,
         cpu_share=(cpu_after_s - cpu_before_s) / elapsed_s,
         timers=Spread.of(late_ms),
+        own=Spread.of(own_ms) if own_ms else None,
         flood=None if flood is None else _rates(flood_before, flood.last("flood")),
     )
 

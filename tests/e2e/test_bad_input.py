@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -11,38 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.run_command import one_line, pilegate, running, wait_for_text
-
-SITE = """\
-site: {{id: bad, name: Bad shed}}
-state_dir: ./state
-serve: {{listen: "127.0.0.1:{api}"}}
-buses:
-  - {{id: line1, kind: modbus-rtu, port: {port}, baud: 9600, poll_ms: 1000}}
-devices:
-  - {{id: m1, bus: line1, unit: 1, profile: pilegate-ref10}}
-stations:
-  - id: north
-    name: North
-    piles:
-      - id: n1
-        module: {{device: m1, channels: 1-2, outlets: "n1-{{channel}}"}}
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def write_site(folder: Path, *, port: str = "/dev/pilegate-none", api: int = 0) -> Path:
-    path = folder / "site.yaml"
-    path.write_text(SITE.format(port=port, api=api or free_port()))
-    return path
-
+from tests.support.run_hostile import LINES, REQUESTS, Silent, flood, send_line
+from tests.support.run_site import write_site
+from tests.support.run_stage import SITES, Stage, on_stage, play, until
 
 MALFORMED = "site: {id: bad\n  name: ["
 WRONG = """\
@@ -217,3 +193,105 @@ def test_on_a_full_disk_the_guard_goes_on_cutting(tmp_path: Path) -> None:
         check=False,
     )
     assert told.returncode == 0, told.stdout + told.stderr
+
+
+# Hostile clients of a guard and a serve that are at work.
+
+
+@pytest.mark.timeout(300)
+def test_hostile_clients_get_errors_and_keep_nobody_from_cutting(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        for outlet in LEASED:
+            await stage.call("on", outlet=outlet, for_s=600, actor="test", reason="hostile")
+        await until("they are on", lambda: all_on(stage, LEASED), within_s=30)
+        before = {outlet: view.lease for outlet, view in (await stage.views()).items()}
+        facts = (await stage.call("hello"))["seq"]
+        await bad_lines(stage)
+        await bad_requests(stage)
+        assert (await stage.call("hello"))["seq"] == facts, "a bad request had an effect"
+        assert {o: v.lease for o, v in (await stage.views()).items()} == before
+        await crowds(stage)
+        for name in ("guard", "serve"):
+            assert "Traceback" not in stage.programs.log(name), stage.programs.log(name)
+
+    async def main() -> None:
+        async with on_stage(tmp_path, SITES / "demo-both.yaml") as stage:
+            await play(stage, story)
+
+    asyncio.run(main())
+
+
+LEASED = ["n1-1", "n1-2", "n2-1", "n2-2"]
+
+
+async def all_on(stage: Stage, outlets: list[str]) -> bool:
+    views = await stage.views()
+    return all(views[outlet].state == "on" for outlet in outlets)
+
+
+async def bad_lines(stage: Stage) -> None:
+    """Each bad line is answered by an error with a code; where a field is wrong, it is named."""
+    for line in LINES:
+        answers = await send_line(stage.place.socket, line)
+        assert len(answers) == line.count(b"\n"), (line[:80], answers)
+        for answer in answers:
+            assert isinstance(answer["error"]["code"], int), (line[:80], answer)
+            message = answer["error"]["message"]
+            assert 0 < len(message) < 300, (line[:80], message)
+            assert answer["error"]["code"] != -32603, (line[:80], answer)
+    answer = (await send_line(stage.place.socket, LINES[-20]))[0]
+    assert answer["error"]["data"].get("field"), answer
+
+
+async def bad_requests(stage: Stage) -> None:
+    """Each bad request is answered by a problem; where a field is wrong, it is named."""
+    url = stage.api.url
+    headers = {"Authorization": f"Bearer {stage.session.token}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+        for bad in REQUESTS:
+            response = await client.request(
+                bad.method,
+                bad.path,
+                content=bad.content,
+                headers={"Content-Type": bad.kind, "Idempotency-Key": "bad"},
+            )
+            told = (bad.method, bad.path[:60], bad.content[:60], response.status_code)
+            assert 400 <= response.status_code < 500, (told, response.text[:500])
+            assert response.headers["content-type"] == "application/problem+json", told
+            document = response.json()
+            assert document["status"] == response.status_code, told
+            if bad.field is not None:
+                fields = [error["field"] for error in document["errors"]]
+                assert bad.field in fields, (told, document)
+
+
+async def crowds(stage: Stage) -> None:
+    """Crowded and flooded, the guard goes on cutting; when they are gone, others are answered."""
+    silent = Silent()
+    socket_path = stage.place.socket
+    flooding = [
+        asyncio.create_task(flood(socket_path, data, 2_000))
+        for data in (b"x" * 60_000, b'{"jsonrpc":"2.0","id":1,"method":"snapshot"}\n' * 500)
+    ]
+    await silent.open(socket_path, 100)
+    await silent.open_tcp(stage.place.api_host, stage.place.api_port, 100)
+    for outlet in ("n1-1", "n2-1"):
+        stage.say(load_step=outlet, power_w=3_000)
+    await until("both are cut by a frame", lambda: cut_by_frame(stage), within_s=30)
+    silent.dribble(b":")
+    # Serve keeps its connection to the guard: commands get through, however crowded it is.
+    body = {"action": "off", "target": {"kind": "outlet", "id": "n1-2"}, "reason": "hostile"}
+    answer = await stage.api.request("POST", "/v1/commands?wait=20", body, timeout_s=30)
+    assert (answer.status, answer.body["state"]) == (200, "succeeded"), answer
+    silent.close()
+    for task in flooding:
+        task.cancel()
+    await asyncio.gather(*flooding, return_exceptions=True)
+    shown = await until("others are answered", stage.views, within_s=30)
+    assert shown["n2-2"].state == "on"
+    assert shown["n1-1"].latch is not None
+
+
+async def cut_by_frame(stage: Stage) -> bool:
+    off = {r["outlet"] for r in stage.records.relay if not r["on"] and r["by"] == "frame"}
+    return {"n1-1", "n2-1"} <= off

@@ -69,7 +69,6 @@ class Programs(Children):
         with suppress(ProcessLookupError):
             child.process.kill()
         await child.process.wait()
-        self.forget(child)
 
     async def again(self, name: str) -> None:
         """Start it as it was started before."""

@@ -4,6 +4,7 @@ import pytest
 
 from tests.bench.figures import Spread, nearest_rank, table
 from tests.bench.tap import Ledger
+from tests.bench.timed_guard import is_off
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,21 @@ def test_an_outlet_that_stays_over_is_one_cut_off() -> None:
     ledger.from_master(_off(1, 3))
     ledger.from_master(_off(1, 3))
     assert ledger.foreign == [1]
+
+
+@pytest.mark.parametrize(
+    ("pdu", "off"),
+    [
+        ("05 0003 0000", True),
+        ("05 0003 FF00", False),
+        ("0F 0000 000A 02 FF03", False),
+        ("0F 0000 000A 02 FF02", True),
+        ("0F 0000 0001 01 00", True),
+        ("04 0000 002C", False),
+        ("06 0000 0000", False),
+    ],
+)
+def test_the_clock_stops_at_an_off_frame_only(pdu: str, off: bool) -> None:
+    body = bytes.fromhex(pdu)
+    frame = bytes.fromhex("0001 0000") + (len(body) + 1).to_bytes(2) + b"\x01" + body
+    assert is_off(frame) is off
