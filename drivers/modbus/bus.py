@@ -69,6 +69,7 @@ class ModbusBus:
         )
         self._backoff = Backoff(rng, FIRST_RECONNECT_MS, LONGEST_RECONNECT_MS)
         self._state = BusState.CONNECTING
+        self._detail = ""
         self._running = False
         self._urgent = asyncio.Event()
         self._on_timers: dict[OutletId, asyncio.TimerHandle] = {}
@@ -207,12 +208,17 @@ class ModbusBus:
 
     def _tell(self, state: BusState, detail: str) -> None:
         if state is self._state and state is not BusState.CONNECTING:
+            if state is BusState.LOST and detail != self._detail:
+                # Logged once; the reason is another one by now, and is shown.
+                self._detail = detail
+                self._sink.on_bus(self.id, state, detail)
             return
         if state is BusState.LOST:
             log.warning("bus %s: %s", self.id, detail)
         elif self._state is BusState.LOST:
             log.info("bus %s: open again: %s", self.id, detail)
         self._state = state
+        self._detail = detail
         self._sink.on_bus(self.id, state, detail)
 
     # ------------------------------------------------------------ the rest

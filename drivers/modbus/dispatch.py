@@ -28,10 +28,12 @@ from drivers.modbus.writes import off_request, relay_of, switch_request
 from gateway.config import Bus, Site
 from gateway.core.clock import Clock
 from gateway.core.ids import DeviceId, OutletId
-from gateway.guard.model import DeviceState, Sink, WriteResult
+from gateway.guard.model import DeviceState, Sample, Sink, WriteResult
 
 log = logging.getLogger(__name__)
 
+REST_AFTER_S = 0.001
+"""Samples that a cut-off overtook are judged so much later, or with the next answer."""
 LONGEST_SILENCE_WAIT_S = 0.1
 """A line that never falls silent is spoken on all the same after so long."""
 
@@ -74,6 +76,7 @@ class Dispatcher:
         self.rounds = Rounds(self.units.values(), bus.poll_ms, phase_ms)
         self._wake: asyncio.Future[None] | None = None
         self._polled = True
+        self._rest: list[tuple[Unit, OutletId, Sample]] = []
         self.confirm_all = False
         """Read every write's effect back, as ``all_off`` does."""
 
@@ -237,17 +240,39 @@ class Dispatcher:
             self.rounds.done(unit, self._now_ms())
 
     def _deliver(self, unit: Unit, read: CompiledRead, data: bytes) -> None:
-        """Hand over what an answer says, in the call in which its last byte came."""
+        """Hand over what an answer says, in the call in which its last byte came.
+
+        The outlets that draw most come first. Once they have caused cut-offs, the others wait
+        until the frame for these has left: to judge ten outlets takes longer than to send it.
+        """
+        self._deliver_rest()
         now = self._clock.now()
-        for outlet, sample in read.samples(data, now.mono_ms, now.utc_ms):
-            try:
-                self._sink.on_sample(outlet, sample)
-            except Exception:  # one outlet's error must not keep the others from their samples
-                log.exception("outlet %s: its sample was not taken", outlet)
-            if unit.unconfirmed and sample.relay_on is not None and outlet in unit.unconfirmed:
-                wanted_on = unit.unconfirmed.pop(outlet)
-                seen = WriteResult.DONE if sample.relay_on is wanted_on else WriteResult.FAILED
-                self._written(outlet, wanted_on, seen)
+        samples = read.samples(data, now.mono_ms, now.utc_ms)
+        samples.sort(key=_load, reverse=True)
+        waiting = self.lanes.cuts_waiting
+        for place, (outlet, sample) in enumerate(samples):
+            before = self.lanes.cuts_waiting
+            self._hand_over(unit, outlet, sample)
+            if before > waiting and self.lanes.cuts_waiting == before:
+                self._rest = [(unit, *later) for later in samples[place + 1 :]]
+                asyncio.get_running_loop().call_later(REST_AFTER_S, self._deliver_rest)
+                return
+
+    def _deliver_rest(self) -> None:
+        """Hand over the samples that a cut-off overtook."""
+        rest, self._rest = self._rest, []
+        for unit, outlet, sample in rest:
+            self._hand_over(unit, outlet, sample)
+
+    def _hand_over(self, unit: Unit, outlet: OutletId, sample: Sample) -> None:
+        try:
+            self._sink.on_sample(outlet, sample)
+        except Exception:  # one outlet's error must not keep the others from their samples
+            log.exception("outlet %s: its sample was not taken", outlet)
+        if unit.unconfirmed and sample.relay_on is not None and outlet in unit.unconfirmed:
+            wanted_on = unit.unconfirmed.pop(outlet)
+            seen = WriteResult.DONE if sample.relay_on is wanted_on else WriteResult.FAILED
+            self._written(outlet, wanted_on, seen)
 
     async def _switch_off(self, talk: Talk, off: Off) -> None:
         unit = self.units[off.device]
@@ -328,3 +353,11 @@ class Dispatcher:
 
     def _now_ms(self) -> float:
         return self._time_s() * 1_000
+
+
+def _load(row: tuple[OutletId, Sample]) -> float:
+    """Rank an outlet by what it draws, as far as the answer says: current, or else power."""
+    _, sample = row
+    if sample.current_a is not None:
+        return abs(sample.current_a)
+    return abs(sample.power_w or 0.0)

@@ -90,6 +90,10 @@ class Lanes:
         return bool(self._cuts)
 
     @property
+    def cuts_waiting(self) -> int:
+        return len(self._cuts)
+
+    @property
     def has_offs(self) -> bool:
         return bool(self._offs)
 

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 TICK_MS = 1_000
 """Every outlet's timers are looked at once in this time, a slice of them at a time."""
-TICK_SLICES = 20
+TICK_SLICES = 100
 COUNT_AFTER_S = 0.004
 """Samples are counted so much later than they are judged."""
 FIRST_READ_S = 5.0

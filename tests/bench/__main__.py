@@ -144,7 +144,7 @@ def _show_use(uses: Sequence[LineUse], seconds: float) -> None:
     print(f"\nUse of a serial line over {seconds:g} s: frames both ways, one gap each, turn-around")
     print(
         table(
-            ["", "baud", "used", "requests/s", "spoiled"],
+            ["", "baud", "used", "requests/s", "spoiled", TIMERS],
             [
                 (
                     use.who,
@@ -152,6 +152,7 @@ def _show_use(uses: Sequence[LineUse], seconds: float) -> None:
                     f"{use.utilisation:.1%}",
                     f"{use.requests_a_s:.1f}",
                     use.spoiled,
+                    _late(use.timers),
                 )
                 for use in uses
             ],

@@ -392,7 +392,8 @@ def test_a_converter_that_is_pulled_out_and_plugged_in_again(run: Loop, tmp_path
             await until(lambda: recorder.buses[-1][1] is BusState.LOST)
             assert "plug" in recorder.buses[-1][2]
             await asyncio.sleep(0.3)
-            assert [state for _, state, _ in recorder.buses].count(BusState.LOST) == 1
+            reasons = [detail for _, state, detail in recorder.buses if state is BusState.LOST]
+            assert len(reasons) == len(set(reasons)) <= 2, "told anew only for another reason"
             recorder.samples.clear()
             again = PtyPeer(tmp_path / "tty", answer)
             await until(lambda: bool(recorder.samples))

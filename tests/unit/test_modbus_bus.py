@@ -89,7 +89,8 @@ def play_cutting(bus: RtuBus, site_: Site, transcript: str) -> Stage:
 
 def test_a_poll_gives_each_outlet_what_the_answer_says_and_nothing_else() -> None:
     stage = play(LINE, two(1), f"{ASK1}\n< 20ms {says(1, 0b10, 0, 512)}\n= 10ms")
-    first, second = stage.recorder.samples
+    second, first = stage.recorder.samples
+    assert second[0] == "m1-2", "the one that draws most comes first"
     assert first[0] == "m1-1"
     assert (first[1].relay_on, first[1].voltage_v, first[1].current_a) == (False, 230.0, 0.0)
     assert (second[1].relay_on, second[1].current_a) == (True, 5.12)
@@ -181,6 +182,22 @@ def test_a_cut_off_is_the_next_thing_on_the_wire_after_its_sample() -> None:
         """,
     )
     assert stage.recorder.writes == [("m1-1", False, DONE)]
+
+
+def test_samples_that_a_cut_off_overtakes_are_handed_over_all_the_same() -> None:
+    stage = play_cutting(
+        LINE,
+        two(1),
+        f"""
+        {ASK1}
+        < {says(1, 0b11, 100, 2000)}
+        > 01 05 00 01 00 00 *
+        < 01 05 00 01 00 00 *
+        = 50ms
+        """,
+    )
+    assert [outlet for outlet, _ in stage.recorder.samples] == ["m1-2", "m1-1"]
+    assert stage.recorder.samples[1][1].current_a == 1.0
 
 
 def test_cut_offs_of_one_module_go_in_one_write() -> None:
@@ -559,6 +576,7 @@ def test_a_lost_line_fails_waiting_offs_and_is_opened_again() -> None:
         (BusState.CONNECTING, "opening /dev/none at 9600 baud"),
         (BusState.OPEN, "/dev/none at 9600 baud"),
         (BusState.LOST, "/dev/none is gone"),
+        (BusState.LOST, "/dev/none does not exist"),
         (BusState.OPEN, "/dev/none at 9600 baud"),
     ]
     assert stage.recorder.writes == [("m1-1", False, FAILED)]
