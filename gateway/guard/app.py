@@ -23,7 +23,7 @@ from gateway.guard.fleet import Fleet
 from gateway.guard.interrupted import first_entry, latches_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_chores import Keep
-from gateway.guard.journal_entry import Entry, JournalFull, NotWritten
+from gateway.guard.journal_entry import Entry, JournalFull, Ticket
 from gateway.guard.metrics import Metrics
 from gateway.guard.minutes import Minutes
 from gateway.guard.model import BusState, DeviceState, Sample
@@ -48,7 +48,7 @@ COUNT_AFTER_S = 0.004
 FIRST_READ_S = 5.0
 """How long a start waits for every bus to be read once."""
 FIRST_WRITE_S = 10.0
-"""How long a start waits for the journal; after that it goes on, and grants no leases."""
+"""How long READY waits for the journal; after that the guard goes on, and grants no leases."""
 STOP_S = 5.0
 """How long a stop waits for outlets to be seen off."""
 DRAIN_S = 5.0
@@ -114,9 +114,10 @@ class Guard:
         self._catch_signals()
         self.control.bind()
         self.journal.start()
-        await self._write_first()
+        # Before anything else in the queue, so that nothing new is granted before it stands.
+        first = self.journal.put_urgent(self._first)
         try:
-            await self._keep_safe()
+            await self._keep_safe(first)
         except BaseException:
             # A task failed, and the guard with it: a new one switches off what it finds on.
             # What happened until now is written down first.
@@ -124,7 +125,7 @@ class Guard:
             raise
         await self._close()
 
-    async def _keep_safe(self) -> None:
+    async def _keep_safe(self, first: Ticket) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_for_ever(driver.run(), f"bus {driver.id}"), name=driver.id)
@@ -137,6 +138,7 @@ class Guard:
                 ("control", self.control.run()),
             ):
                 tasks.append(group.create_task(_for_ever(work, name), name=name))
+            await self._first_written(first)
             await self._first_round()
             favour_the_loop()
             log.info("guard is ready: %d outlets", len(self.fleet.outlets))
@@ -223,14 +225,17 @@ class Guard:
                     self.fleet.switches[outlet.id] = driver
         return drivers
 
-    async def _write_first(self) -> None:
-        """Write down what was interrupted, before anything new is granted."""
-        ticket = self.journal.put_urgent(self._first)
-        try:
+    async def _first_written(self, ticket: Ticket) -> None:
+        """Wait, within bounds, until it stands in the journal what was interrupted.
+
+        The buses are at work meanwhile: a full disk must not keep an outlet on.
+        """
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WRITE_S):
-                await ticket.durable()
-        except (TimeoutError, NotWritten):
-            log.exception("the journal can't be written (%s)", self.journal.state.detail)
+                while not self._stop.is_set() and not ticket.done:
+                    await asyncio.sleep(0.02)
+        if ticket.facts is None:
+            log.error("what was interrupted is not written down: %s", self.journal.state.detail)
 
     async def _first_round(self) -> None:
         """Wait until every device was heard or given up, within bounds."""

@@ -81,7 +81,10 @@ class GuardClient:
         ``timeout_s`` bounds the connection and, unless told otherwise, every call. Raises
         FixInstallation when no guard runs, NotAllowed when this user may not.
         """
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as err:  # too many open files
+            raise failed(path, err) from err
         try:
             # Never waits for the other process: a full backlog is an error at once.
             sock.setblocking(False)

@@ -7,6 +7,7 @@ that an emergency ``pilegate off`` does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import socket
 import time
@@ -47,6 +48,8 @@ def failed(path: Path, err: OSError) -> PilegateError:
         )
     if isinstance(err, BlockingIOError | TimeoutError):
         return hung(path, None)
+    if err.errno in (errno.EMFILE, errno.ENFILE):
+        return TryLater(f"{path}: {err.strerror}: try again, and raise LimitNOFILE if that lasts")
     return FixInstallation(f"{path}: {err.strerror or err}: check that it is the guard's socket")
 
 

@@ -54,6 +54,9 @@ NOT_SEEN = "not_seen"
 REVISABLE = frozenset({NOT_DELIVERED, ANSWER_LOST, INTERRUPTED, NOT_SEEN, Reason.SILENCE.value})
 """Codes that stand for want of facts."""
 
+_WITHOUT_ANSWER = frozenset({NOT_DELIVERED, ANSWER_LOST})
+"""Codes that stand for want of an answer; the other ones were given by facts or by time."""
+
 _NO_REACTION = frozenset({Reason.NO_REACTION.value, Reason.WELDED.value})
 
 
@@ -187,7 +190,7 @@ def with_outlets(course: Course, results: Mapping[str, OutletCourse]) -> Course:
         if not (
             part.result is OutletResult.WAITING
             and outlet in course.outlets
-            and course.outlets[outlet].code not in REVISABLE
+            and course.outlets[outlet].code not in _WITHOUT_ANSWER
         )
     }
     return replace(course, outlets={**course.outlets, **news})

@@ -31,13 +31,17 @@ STOP_WITHIN_S = 5
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1 that does not wait for ever for the head of a request."""
+    """HTTP/1.1 for so many clients, that does not wait for ever for the head of a request."""
 
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._watch()
+        if len(self.connections) > MOST_CONNECTIONS:
+            # Not answered, so that many who say nothing can't take the files of all others.
+            transport.abort()
+        else:
+            self._watch()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -115,7 +119,6 @@ def make_server(app: ASGIApp, tls: TlsFiles | None) -> HttpServer:
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WITHIN_S,
         h11_max_incomplete_event_size=HEAD_BYTES,

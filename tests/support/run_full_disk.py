@@ -66,7 +66,7 @@ async def story(stage: Stage) -> None:
     assert [shown[outlet].latch for outlet in OVERLOADED] == [None, None]
     await _people_are_told(stage)
 
-    filler.unlink()
+    await asyncio.to_thread(filler.unlink)
     await until("the latches are told", lambda: _latched(stage), within_s=SEEN_WITHIN_S)
     facts = claims.read_facts(stage.journal)
     claims.sequence_is_whole(facts)
@@ -75,10 +75,28 @@ async def story(stage: Stage) -> None:
     assert sorted(cut) == OVERLOADED
     await until("it is written again", lambda: _on_again(stage), within_s=SEEN_WITHIN_S)
     await until("business has all", lambda: _taken_over(stage), within_s=SEEN_WITHIN_S)
-    for name in ("guard", "serve"):
-        assert "Traceback" not in stage.programs.log(name), stage.programs.log(name)
     said = stage.programs.log("guard")
     assert said.count(WHY) == said.count("journal: writes again") == 1, said
+    await killed_while_full(stage, filler)
+    for name in ("guard", "serve"):
+        assert "Traceback" not in stage.programs.log(name), stage.programs.log(name)
+
+
+async def killed_while_full(stage: Stage, filler: Path) -> None:
+    """Killed and started again on a full disk, the guard first switches off what it finds on."""
+    fill(filler)
+    await until("the journal is stuck again", lambda: _refused(stage), within_s=SEEN_WITHIN_S)
+    await stage.programs.kill("guard")
+    died_with = claims.open_leases(stage.journal)
+    assert died_with
+    await stage.programs.again("guard")
+    await until("nothing is on", lambda: _nothing_on(stage), within_s=SEEN_WITHIN_S)
+    assert "is not written down" not in stage.programs.log("guard"), "it waited for the disk"
+    await asyncio.to_thread(filler.unlink)
+    await until("its start is written", lambda: _starts(stage, 2), within_s=SEEN_WITHIN_S)
+    facts = claims.read_facts(stage.journal)
+    claims.sequence_is_whole(facts)
+    claims.interrupted_once(facts, died_with)
 
 
 async def _all_on(stage: Stage) -> bool:
@@ -129,6 +147,15 @@ async def _people_are_told(stage: Stage) -> None:
         raise AssertionError("the business database wrote on a full disk")
     listed = await stage.api.request("GET", "/v1/outlets")
     assert listed.status == 200
+
+
+async def _nothing_on(stage: Stage) -> bool:
+    return not any(stage.records.on.values())
+
+
+async def _starts(stage: Stage, count: int) -> bool:
+    facts = claims.read_facts(stage.journal)
+    return [fact.kind for fact in facts].count(FactKind.GUARD_STARTED) == count
 
 
 async def _latched(stage: Stage) -> bool:

@@ -138,6 +138,16 @@ def test_a_new_life_of_the_guard_ends_what_was_under_way() -> None:
     assert state(after(at(ON), fact(FactKind.GUARD_STARTED)))[0] == "recorded"
 
 
+def test_an_answer_from_the_guard_s_last_life_does_not_open_a_command_again() -> None:
+    restarted = after(
+        at(ON),
+        fact(FactKind.LEASE_STARTED, request_id=ID, lease_id="l"),
+        Fact(2, "g", FactKind.GUARD_STARTED.value, "guard", 0, "synced", "guard", "", {}),
+    )
+    answer = OutletCourse(result=OutletResult.WAITING, lease_id="l")
+    assert state(course.with_outlets(restarted, {"a": answer})) == ("failed", "interrupted")
+
+
 def test_a_group_is_judged_by_its_worst_outlet() -> None:
     refused = OutletCourse(result=OutletResult.REFUSED, code="latched", message="cut off")
     done = OutletCourse(result=OutletResult.DONE)

@@ -1,0 +1,211 @@
+"""Serve stopped, killed or flooded: no outlet notices, except that leases run out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from gateway.core.errors import PilegateError
+from gateway.core.facts import FactKind
+from tests.support import run_claims as claims
+from tests.support.run_command import pilegate
+from tests.support.run_hostile import Silent
+from tests.support.run_stage import SITES, Stage, on_stage, play, until
+
+SEEN_WITHIN_S = 30.0
+ABOVE_A = 8.0
+OVERLOAD_W = 3_000
+POLL_S = 1.0
+LEASE_S = 4
+LISTING = 50
+IDLE = 100
+CROWD = 900
+
+Trouble = Callable[[Stage], AbstractAsyncContextManager[None]]
+
+
+@asynccontextmanager
+async def quiet(_: Stage) -> AsyncIterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def stopped(stage: Stage) -> AsyncIterator[None]:
+    stage.programs.send("serve", signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        stage.programs.send("serve", signal.SIGCONT)
+
+
+@asynccontextmanager
+async def flooded(stage: Stage) -> AsyncIterator[None]:
+    """Have many list all outlets without a pause, and as many again do nothing."""
+    listed = 0
+
+    async def lists() -> None:
+        nonlocal listed
+        while True:
+            try:
+                answer = await stage.api.request("GET", "/v1/outlets?limit=200")
+            except PilegateError:
+                await asyncio.sleep(0.05)
+            else:
+                listed += answer.status == 200
+
+    silent = Silent()
+    await silent.open_tcp(stage.place.api_host, stage.place.api_port, IDLE)
+    clients = [asyncio.create_task(lists()) for _ in range(LISTING)]
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+        silent.close()
+    assert listed > LISTING
+
+
+@asynccontextmanager
+async def crowded(stage: Stage) -> AsyncIterator[None]:
+    """Have more connections than serve takes, that never say what they want."""
+    pid = stage.programs.pid("serve")
+    silent = Silent()
+    await silent.open_tcp(stage.place.api_host, stage.place.api_port, CROWD)
+    try:
+        yield
+    finally:
+        silent.close()
+    await stage.serve_answers()
+    assert stage.programs.alive("serve")
+    assert stage.programs.pid("serve") == pid
+
+
+@asynccontextmanager
+async def killed(stage: Stage) -> AsyncIterator[None]:
+    await stage.programs.kill("serve")
+    try:
+        yield
+    finally:
+        await stage.programs.again("serve")
+
+
+TROUBLES: dict[str, tuple[Trouble, list[str]]] = {
+    "quiet": (quiet, ["n1-1", "n2-1"]),
+    "stopped": (stopped, ["n1-2", "n2-2"]),
+    "flooded": (flooded, ["n1-3", "n2-3"]),
+    "crowded": (crowded, ["n1-9", "n2-9"]),
+    "killed": (killed, ["n1-4", "n2-4"]),
+}
+"""What happens to serve, and the outlets, by RTU and by TCP, that are overloaded meanwhile."""
+
+RUN_OUT = {"stopped": "n1-5", "flooded": "n2-5", "killed": "n1-6"}
+BY_HAND = {"stopped": "n1-7", "flooded": "n2-7", "killed": "n1-8"}
+
+
+@pytest.mark.timeout(300)
+def test_the_guard_does_not_need_serve(tmp_path: Path) -> None:
+    delays_ms: dict[str, float] = {}
+
+    async def story(stage: Stage) -> None:
+        for name, (trouble, outlets) in TROUBLES.items():
+            for outlet in [*outlets, *_others(name)]:
+                await _on(stage, outlet, 600)
+            await until("they are on", partial(_are_on, stage, outlets), within_s=SEEN_WITHIN_S)
+            async with trouble(stage):
+                await asyncio.sleep(0.5)
+                if name in RUN_OUT:
+                    await _on(stage, RUN_OUT[name], LEASE_S)
+                delays_ms[name] = max([await _cut(stage, outlet) for outlet in outlets])
+                if name in RUN_OUT:
+                    await _runs_out(stage, RUN_OUT[name])
+                    await _switched_by_hand(stage, BY_HAND[name])
+        await stage.serve_answers()
+        await until("business has caught up", lambda: _caught_up(stage), within_s=SEEN_WITHIN_S)
+        assert "Traceback" not in stage.programs.log("guard")
+
+    async def main() -> None:
+        async with on_stage(tmp_path, SITES / "demo-both.yaml") as stage:
+            await play(stage, story)
+
+    asyncio.run(main())
+    sys.stdout.write(f"over the limit to off frame, the slower wire, ms: {delays_ms}\n")
+    for name, delay_ms in delays_ms.items():
+        assert delay_ms < delays_ms["quiet"] + 2 * POLL_S * 1_000, (name, delays_ms)
+
+
+def _others(name: str) -> list[str]:
+    return [BY_HAND[name]] if name in BY_HAND else []
+
+
+async def _on(stage: Stage, outlet: str, for_s: int) -> None:
+    await stage.call("on", outlet=outlet, for_s=for_s, actor="test", reason="serve is gone")
+
+
+async def _are_on(stage: Stage, outlets: list[str]) -> bool:
+    views = await stage.views()
+    return all(views[outlet].state == "on" for outlet in outlets)
+
+
+async def _cut(stage: Stage, outlet: str) -> float:
+    """Overload an outlet; give the ms from the answer that shows it to the off frame."""
+    stage.say(report_over=outlet, above_a=ABOVE_A)
+    stage.say(load_step=outlet, power_w=OVERLOAD_W)
+
+    async def is_cut() -> bool:
+        return (await stage.views())[outlet].latch is not None
+
+    await until(f"{outlet} is cut", is_cut, within_s=SEEN_WITHIN_S)
+    over = [r["mono_ns"] for r in stage.records.over if r["outlet"] == outlet]
+    off = [
+        record["mono_ns"]
+        for record in stage.records.relay
+        if record["outlet"] == outlet and not record["on"] and record["by"] == "frame"
+    ]
+    assert over, f"{outlet} was never shown over its limit"
+    after_ns = [at_ns for at_ns in off if at_ns >= over[0]]
+    assert after_ns, f"{outlet} was not switched off by a frame"
+    return float(after_ns[0] - over[0]) / 1e6
+
+
+async def _runs_out(stage: Stage, outlet: str) -> None:
+    """Nobody renews the lease: the outlet goes off."""
+
+    async def is_over() -> bool:
+        return (await stage.views())[outlet].lease is None and not stage.records.on[outlet]
+
+    await until(f"the lease of {outlet} runs out", is_over, within_s=SEEN_WITHIN_S)
+    ends = [
+        fact.reason
+        for fact in claims.read_facts(stage.journal)
+        if fact.kind == FactKind.LEASE_ENDED and fact.subject == f"outlet/{outlet}"
+    ]
+    assert ends == ["lease_over"]
+
+
+async def _switched_by_hand(stage: Stage, outlet: str) -> None:
+    """An engineer on site switches by the command line."""
+    where = ["--state-dir", stage.place.state_dir]
+    done = await asyncio.to_thread(pilegate, *where, "off", outlet, cwd=stage.place.folder)
+    assert done.status == 0, done
+
+    async def is_off() -> bool:
+        return not stage.records.on[outlet]
+
+    await until(f"{outlet} is off", is_off, within_s=SEEN_WITHIN_S)
+
+
+async def _caught_up(stage: Stage) -> bool:
+    facts = claims.read_facts(stage.journal)
+    rows = claims.business_events(stage.place.state_dir / "serve.db")
+    if len(rows) < len(facts):
+        return False
+    claims.effects_once(rows[: len(facts)], facts)
+    return True
