@@ -203,6 +203,17 @@ class Killer:
 
     # In the end
 
+    async def agreed(self) -> bool:
+        """Say whether what is shown is what the facts tell. Raises PilegateError if not."""
+        views = await self.stage.views()
+        facts = claims.read_facts(self.stage.journal)
+        latched = {outlet: view.latch.reason for outlet, view in views.items() if view.latch}
+        locked = {outlet: set(view.locks) for outlet, view in views.items() if view.locks}
+        told = (claims.latched_by_facts(facts), claims.locked_by_facts(facts))
+        if (latched, locked) != told:
+            raise PilegateError(f"shown {latched} {locked}, told {told}")
+        return True
+
     async def settle(self) -> None:
         """Wait until every command has its verdict and everybody knows every fact."""
         for device in DEVICES:
@@ -285,9 +296,7 @@ async def _judge_running(stage: Stage, killer: Killer) -> None:
     assert [event["position"] for event in events] == list(range(1, len(events) + 1))
     known = [(fact.seq, fact.id) for fact in facts]
     assert [(event["seq"], event["id"]) for event in events] == known[: len(events)]
-    shown = await stage.views()
-    latched = {outlet: view.latch.reason for outlet, view in shown.items() if view.latch}
-    assert latched == claims.latched_by_facts(facts)
+    await until("views and facts agree", killer.agreed, within_s=OFF_WITHIN_S)
     started = [f.data["request_id"] for f in facts if f.kind == FactKind.LEASE_STARTED]
     assert len(started) == len(set(started)), "a request was granted twice"
     assert set(told.leases) <= set(started), "the socket granted what the journal does not know"

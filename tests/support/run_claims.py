@@ -51,6 +51,19 @@ def latched_by_facts(facts: Sequence[Fact]) -> dict[str, str]:
     return latched
 
 
+def locked_by_facts(facts: Sequence[Fact]) -> dict[str, set[str]]:
+    """Replay locks and unlocks: the scopes by which each outlet is locked in the end."""
+    locked: dict[str, set[str]] = {}
+    for fact in facts:
+        scope = fact.data.get("scope", "")
+        outlet = scope.removeprefix("outlet/")
+        if fact.kind == FactKind.LOCKED:
+            locked[outlet] = {scope}
+        elif fact.kind == FactKind.UNLOCKED:
+            locked.pop(outlet, None)
+    return locked
+
+
 def latches_outlive(
     seen: dict[str, LatchView], shown: dict[str, OutletView], facts: Sequence[Fact]
 ) -> None:

@@ -48,7 +48,7 @@ class Traffic:
         self._outlets = outlets
         self._devices = devices
         self._chance = random.Random(seed)
-        self._kinds: list[tuple[int, Callable[[], Awaitable[None]]]] = [
+        self._kinds: list[tuple[float, Callable[[], Awaitable[None]]]] = [
             (8, self._on_by_socket),
             (8, self._on_by_api),
             (3, self._off_by_socket),
@@ -60,6 +60,7 @@ class Traffic:
             (2, self._pull),
             (1, self._weld),
             (1, self._break_link),
+            (0.2, self._surge),
         ]
 
     async def run(self) -> None:
@@ -166,6 +167,10 @@ class Traffic:
     async def _break_link(self) -> None:
         fault, device = self._chance.choice(LINK_FAULTS), self._chance.choice(self._devices)
         self._stage.say(fault=fault, device=device, share=0.3, for_s=2.0)
+
+    async def _surge(self) -> None:
+        """Cut everything that is on, with latches that are released by themselves."""
+        self._stage.say(mains={"voltage_v": 290}, for_s=2.0)
 
     def _outlet(self) -> str:
         return self._chance.choice(self._outlets)

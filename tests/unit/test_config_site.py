@@ -17,7 +17,7 @@ SITES = Path(__file__).parents[2] / "config" / "sites"
 @pytest.mark.parametrize("name", sorted(path.name for path in SITES.glob("*.yaml")))
 def test_every_example_site_loads(name: str) -> None:
     site = load_site(SITES / name)
-    assert len(site.outlets) == 24
+    assert site.outlets
     assert all(outlet.meter is not None for outlet in site.outlets)
 
 
