@@ -141,6 +141,13 @@ def test_an_answer_is_not_there_before_it_would_be_on_the_wire(line: LineMaker) 
         assert time.monotonic() - begun_s >= wire_s - 0.0005
 
 
+quiet_machine = pytest.mark.skipif(
+    "PILEGATE_QUIET" not in os.environ,
+    reason="writes within milliseconds of a frame: set PILEGATE_QUIET on a machine that is quiet",
+)
+
+
+@quiet_machine
 def test_a_frame_that_breaks_the_silence_is_not_answered(line: LineMaker) -> None:
     wire = line(1200)
     master = wire.master
@@ -163,6 +170,7 @@ def test_two_frames_without_silence_between_them_are_not_answered(line: LineMake
     assert len(master.ask(READ_ONE, 7)) == 7
 
 
+@quiet_machine
 def test_talking_into_an_answer_destroys_both(line: LineMaker) -> None:
     wire = line(1200)
     master = wire.master
@@ -281,17 +289,3 @@ def test_a_gateway_may_come_and_go(line: LineMaker) -> None:
         assert len(other.ask(READ_ONE, 7)) == 7
         other.close()
     assert len(master.ask(READ_ONE, 7)) == 7
-
-
-def test_a_late_answer_comes_in_the_middle_of_the_next_exchange(line: LineMaker) -> None:
-    wire = line(1200)
-    wire.spoil("late", delay_ms=100)
-    wire.master.write(READ_ONE)  # its answer is due after 0.2 s
-    time.sleep(0.15)
-    wire.simulator.say({"heal": "m1200"})
-    wire.simulator.wait_for("cause")
-    wire.master.write(rtu_frame(2, bytes.fromhex("04 0000 002C")))  # takes 0.9 s
-    late = wire.master.read(7)
-    assert (late[0], len(late), rtu_crc_ok(late)) == (1, 7, True)
-    answer = wire.master.read(93)
-    assert (answer[0], len(answer), rtu_crc_ok(answer)) == (2, 93, True)
