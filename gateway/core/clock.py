@@ -7,6 +7,7 @@ records use UTC, and say how far it could be trusted when they were written.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -45,21 +46,50 @@ class Clock(Protocol):
     def now(self) -> Now: ...
 
 
-class SystemClock:
-    """The machine's clocks. The quality is looked up at most once a minute."""
+# The two clocks drift apart by less than this between two corrections of the wall clock; more
+# is a step, or a slew that has added up.
+_APART_NS = 5_000_000
 
-    def __init__(self) -> None:
+
+class SystemClock:
+    """The machine's clocks. The quality is looked up at most once a minute.
+
+    UTC is the monotonic clock plus an offset that changes only when the clocks have moved apart
+    by 5 ms: a moment that lies ahead has the same UTC whenever it is told.
+    """
+
+    def __init__(
+        self,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+        utc_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._mono_ns = mono_ns
+        self._utc_ns = utc_ns
+        self._offset_ms: int | None = None
         self._synced = False
         self._checked_mono_ms: int | None = None
 
     def now(self) -> Now:
         """Read both clocks."""
-        mono_ms = time.monotonic_ns() // 1_000_000
-        utc_ms = time.time_ns() // 1_000_000
+        mono_ns = self._mono_ns()
+        offset_ms = self._offset_ms
+        if offset_ms is None or abs(self._utc_ns() - mono_ns - offset_ms * 1_000_000) > _APART_NS:
+            mono_ns, offset_ms = self._compare()
+            self._offset_ms = offset_ms
+        mono_ms = mono_ns // 1_000_000
         if self._checked_mono_ms is None or mono_ms - self._checked_mono_ms > 60_000:
             self._synced = SYNCHRONIZED_FLAG.exists()
             self._checked_mono_ms = mono_ms
+        utc_ms = mono_ms + offset_ms
         return Now(mono_ms, utc_ms, self._quality(utc_ms))
+
+    def _compare(self) -> tuple[int, int]:
+        """Read the clocks at one moment: again, if something else ran between the readings."""
+        for _ in range(3):
+            before_ns, utc_ns, after_ns = self._mono_ns(), self._utc_ns(), self._mono_ns()
+            if after_ns - before_ns < 1_000_000:
+                break
+        return after_ns, (utc_ns - after_ns) // 1_000_000
 
     def _quality(self, utc_ms: int) -> TimeQuality:
         if utc_ms < EARLIEST_UTC_MS:

@@ -158,10 +158,12 @@ class GuardClient:
     async def close(self) -> None:
         """Close the connection. Calls under way end with TryLater."""
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        # Every call has its answer or gave up: what is still unsent is wanted by nobody.
-        self._writer.transport.abort()
+        try:
+            # Not awaited itself: whoever is cancelled here must still hear of it.
+            await asyncio.wait([self._task])
+        finally:
+            # Every call has its answer or gave up: what is still unsent is wanted by nobody.
+            self._writer.transport.abort()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
