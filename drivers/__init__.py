@@ -32,6 +32,10 @@ class BusDriver(Protocol):
         """Queue an OFF; it removes a waiting ON. Returns at once."""
         ...
 
+    def room_for_ons(self) -> int:
+        """How many more ONs could be sent before they are dropped as late, with room to spare."""
+        ...
+
     async def run(self) -> None:
         """Own the connection until cancelled: poll, switch, reconnect."""
         ...

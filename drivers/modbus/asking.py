@@ -49,17 +49,20 @@ class Asker:
         self._misses = 0
         self.is_given_up = False
 
+    def patience_ms(self, unit: Unit, request: Request) -> float:
+        """How long an answer is waited for."""
+        return self._timeout_ms or self._wire.timeout_ms(request, unit.device.turnaround_ms)
+
     async def ask(
         self, talk: Talk, unit: Unit, request: Request, on_data: OnData | None = None
     ) -> Outcome:
         """Ask, wait for the end of it, and draw the conclusions."""
-        turnaround_ms = unit.device.turnaround_ms
-        timeout_ms = self._timeout_ms or self._wire.timeout_ms(request, turnaround_ms)
+        timeout_ms = self.patience_ms(unit, request)
         began_ms = self._now_ms()
         outcome = await talk.ask(request, timeout_ms, on_data)
         now_ms = self._now_ms()
         if self._serial is not None and outcome is Outcome.ANSWERED:
-            self.load.add(self._serial.transaction_ms(request) + turnaround_ms, now_ms)
+            self.load.add(self._serial.transaction_ms(request) + unit.device.turnaround_ms, now_ms)
         else:
             self.load.add(now_ms - began_ms, now_ms)
         unit.ready_s = (now_ms + unit.device.profile.min_gap_ms) / 1_000

@@ -102,7 +102,13 @@ class ModbusBus:
             loop.call_soon(self._sink.on_write, outlet, True, WriteResult.DROPPED)
         if urgent:
             self._urgent.set()
+            self._dispatch.send_cut()
         self._dispatch.kick()
+
+    def room_for_ons(self) -> int:
+        """How many more ONs leave within half the time after which they would be dropped."""
+        most = round(LONGEST_ON_WAIT_S * 1_000 / 2 / self._dispatch.on_ms)
+        return max(1, most) - self._dispatch.lanes.ons_waiting
 
     def _check(self, outlet: OutletId) -> None:
         if outlet not in self._dispatch.lanes.relays:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import termios
 from collections.abc import Callable
@@ -80,10 +81,13 @@ class PymodbusLink:
         if self._client is None:
             return
         context = self._client.ctx
-        context.send(data)
-        if isinstance(context.transport, SerialTransport):
+        transport = context.transport
+        if isinstance(transport, SerialTransport):
+            context.send(data)
             # it would write in the next pass of the loop: on a fast line that is time lost
-            context.transport.intern_write_ready()
+            transport.intern_write_ready()
+        elif transport and (rest := _write_now(cast("asyncio.WriteTransport", transport), data)):
+            context.send(rest)
 
     def close(self) -> None:
         self._on_lost = None
@@ -105,6 +109,20 @@ class PymodbusLink:
         self._client = None
         if on_lost is not None:
             on_lost(self._explain(OSError(errno.ECONNRESET, "closed by the other end")))
+
+
+def _write_now(transport: asyncio.WriteTransport, data: bytes) -> bytes:
+    """Give the system what a socket takes at once; returns the rest.
+
+    uvloop's transports write at the end of a pass of the loop, and a pass may hold the answers of
+    many modules.
+    """
+    if transport.is_closing() or transport.get_write_buffer_size() > 0:
+        return data
+    try:
+        return data[os.write(transport.get_extra_info("socket").fileno(), data) :]
+    except OSError:
+        return data  # the transport meets it again, and says what it was
 
 
 def tcp_links(bus: TcpBus) -> OpenLink:

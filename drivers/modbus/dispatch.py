@@ -32,8 +32,6 @@ from gateway.guard.model import DeviceState, Sample, Sink, WriteResult
 
 log = logging.getLogger(__name__)
 
-REST_AFTER_S = 0.001
-"""Samples that a cut-off overtook are judged so much later, or with the next answer."""
 LONGEST_SILENCE_WAIT_S = 0.1
 """A line that never falls silent is spoken on all the same after so long."""
 
@@ -76,9 +74,44 @@ class Dispatcher:
         self.rounds = Rounds(self.units.values(), bus.poll_ms, phase_ms)
         self._wake: asyncio.Future[None] | None = None
         self._polled = True
-        self._rest: list[tuple[Unit, OutletId, Sample]] = []
+        self.on_ms = self._longest_on_ms(wire)
+        """What an ON takes at most, with the poll that goes before the next."""
+        self._talk: Talk | None = None
+        self._ahead: tuple[Off, Request] | None = None
+        """The cut-off that is on the wire before its turn came."""
         self.confirm_all = False
         """Read every write's effect back, as ``all_off`` does."""
+
+    def _longest_on_ms(self, wire: Wire) -> float:
+        on_ms = [
+            wire.transaction_ms(switch_request(unit.device, relay.address, on=True))
+            + unit.device.turnaround_ms
+            for relay in self.lanes.relays.values()
+            if (unit := self.units[relay.device])
+        ]
+        poll_ms = [
+            wire.transaction_ms(read.request) + unit.device.turnaround_ms
+            for unit in self.units.values()
+            for read in unit.reads
+        ]
+        return max(on_ms, default=0.0) + max(poll_ms, default=0.0)
+
+    def send_cut(self) -> None:
+        """Send a cut-off this very moment if the connection is free; else it is the next.
+
+        What wanted it may be a sample of the answer that is being handed over: the frame leaves
+        before the rest of that answer is looked at, and before any other connection's.
+        """
+        talk = self._talk
+        if talk is None or not talk.is_free or self._ahead is not None:
+            return
+        off = self.lanes.take_cut(self._ahead_rank)
+        if off is None:
+            return
+        unit = self.units[off.device]
+        request = off_request(unit.device, off.first, off.last)
+        self._ahead = off, request
+        talk.send_ahead(request, self.asker.patience_ms(unit, request))
 
     def kick(self) -> None:
         """Look again at what waits."""
@@ -115,13 +148,20 @@ class Dispatcher:
         True when it was given up here, and a new one should be opened at once.
         """
         self.asker.start()
-        while talk.lost is None and not self.asker.is_given_up:
-            await self._silence(talk, pause)
-            step = self._choose(talk)
-            if step is not None:
-                await step
-            else:
-                await self._idle()
+        self._talk = talk
+        try:
+            while talk.lost is None and not self.asker.is_given_up:
+                await self._silence(talk, pause)
+                step = self._choose(talk)
+                if step is not None:
+                    await step
+                else:
+                    await self._idle()
+        finally:
+            self._talk = None
+            if self._ahead is not None:
+                sent, self._ahead = self._ahead, None
+                self._wrote(sent[0].outlets, False, WriteResult.FAILED)
         return self.asker.is_given_up and talk.lost is None
 
     async def _silence(self, talk: Talk, pause: Pause) -> None:
@@ -148,6 +188,9 @@ class Dispatcher:
 
     def _choose(self, talk: Talk) -> Step | None:
         """Give what goes on the wire next, or None when nothing may now."""
+        if self._ahead is not None:
+            sent, self._ahead = self._ahead, None
+            return self._switch_off(talk, *sent)
         now_ms = self._now_ms()
         if self.lanes.has_cuts and (off := self.lanes.take_cut(self._cut_rank)):
             return self._switch_off(talk, off)
@@ -213,6 +256,11 @@ class Dispatcher:
             return None
         return 0 if unit.health.misses == 0 else 1
 
+    def _ahead_rank(self, device: DeviceId) -> int | None:
+        """As for a cut-off; but the gap after the answer at hand is not counted yet."""
+        gapless = self.units[device].device.profile.min_gap_ms == 0
+        return self._cut_rank(device) if gapless else None
+
     def _off_rank(self, device: DeviceId) -> int | None:
         return None if self.units[device].off_failed else self._cut_rank(device)
 
@@ -242,26 +290,12 @@ class Dispatcher:
     def _deliver(self, unit: Unit, read: CompiledRead, data: bytes) -> None:
         """Hand over what an answer says, in the call in which its last byte came.
 
-        The outlets that draw most come first. Once they have caused cut-offs, the others wait
-        until the frame for these has left: to judge ten outlets takes longer than to send it.
+        The outlets that draw most come first: to judge ten takes longer than to switch one off.
         """
-        self._deliver_rest()
         now = self._clock.now()
         samples = read.samples(data, now.mono_ms, now.utc_ms)
         samples.sort(key=_load, reverse=True)
-        waiting = self.lanes.cuts_waiting
-        for place, (outlet, sample) in enumerate(samples):
-            before = self.lanes.cuts_waiting
-            self._hand_over(unit, outlet, sample)
-            if before > waiting and self.lanes.cuts_waiting == before:
-                self._rest = [(unit, *later) for later in samples[place + 1 :]]
-                asyncio.get_running_loop().call_later(REST_AFTER_S, self._deliver_rest)
-                return
-
-    def _deliver_rest(self) -> None:
-        """Hand over the samples that a cut-off overtook."""
-        rest, self._rest = self._rest, []
-        for unit, outlet, sample in rest:
+        for outlet, sample in samples:
             self._hand_over(unit, outlet, sample)
 
     def _hand_over(self, unit: Unit, outlet: OutletId, sample: Sample) -> None:
@@ -274,9 +308,9 @@ class Dispatcher:
             seen = WriteResult.DONE if sample.relay_on is wanted_on else WriteResult.FAILED
             self._written(outlet, wanted_on, seen)
 
-    async def _switch_off(self, talk: Talk, off: Off) -> None:
+    async def _switch_off(self, talk: Talk, off: Off, sent: Request | None = None) -> None:
         unit = self.units[off.device]
-        request = off_request(unit.device, off.first, off.last)
+        request = sent or off_request(unit.device, off.first, off.last)
         doubted = unit.suspicion.is_suspect
         outcome = Outcome.LOST
         try:

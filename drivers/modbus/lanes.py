@@ -94,6 +94,10 @@ class Lanes:
         return len(self._cuts)
 
     @property
+    def ons_waiting(self) -> int:
+        return len(self._ons)
+
+    @property
     def has_offs(self) -> bool:
         return bool(self._offs)
 

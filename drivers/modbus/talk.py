@@ -1,7 +1,8 @@
 """One request and its answer at a time: joins the bytes of a link and the codec.
 
 Whatever comes that is not the answer to the outstanding request is counted and discarded. The
-answer is handed over in the same call in which its last byte arrived.
+answer is handed over in the same call in which its last byte arrived; where a connection needs
+no silence, the next request may be sent from within that call.
 """
 
 from __future__ import annotations
@@ -68,6 +69,21 @@ class Counts:
         self._said.clear()
 
 
+@dataclass(slots=True, eq=False)
+class _Exchange:
+    """A request on its way, and who waits for the end of it."""
+
+    request: Request
+    transaction: int
+    on_data: OnData | None
+    waiter: asyncio.Future[Outcome]
+    timer: asyncio.TimerHandle | None = None
+
+    def end(self, outcome: Outcome) -> None:
+        if not self.waiter.done():
+            self.waiter.set_result(outcome)
+
+
 class Talk:
     """Speaks on one open link.
 
@@ -94,10 +110,10 @@ class Talk:
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._taken = 0
-        self._request: Request | None = None
-        self._on_data: OnData | None = None
-        self._waiter: asyncio.Future[Outcome] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._exchange: _Exchange | None = None
+        """The request that waits for its answer."""
+        self._ahead: _Exchange | None = None
+        """What was sent before anybody asked for its outcome."""
         self._transaction = 0
         self._busy_until_s = time_s()
         self.exception_code = 0
@@ -109,6 +125,15 @@ class Talk:
         """When the line has been silent for one gap, as far as is known now."""
         return self._busy_until_s + (self._wire.gap_ms / 1_000 if self._wire else 0.0)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether a request may be sent this very moment: on TCP, while none is outstanding."""
+        return self._wire is None and self._exchange is None and self.lost is None
+
+    def send_ahead(self, request: Request, timeout_ms: float) -> None:
+        """Send a request now. The next to ``ask`` for this same request gets its outcome."""
+        self._ahead = self._send(request, timeout_ms, None)
+
     async def ask(self, request: Request, timeout_ms: float, on_data: OnData | None) -> Outcome:
         """Send a request and wait for the end of it.
 
@@ -116,12 +141,22 @@ class Talk:
         """
         if self.lost is not None:
             return Outcome.LOST
+        exchange, self._ahead = self._ahead, None
+        if exchange is None or exchange.request is not request:
+            exchange = self._send(request, timeout_ms, on_data)
+        try:
+            return await exchange.waiter
+        finally:
+            if exchange.timer is not None:
+                exchange.timer.cancel()
+            if self._exchange is exchange:
+                self._exchange = None
+
+    def _send(self, request: Request, timeout_ms: float, on_data: OnData | None) -> _Exchange:
         if self._buffer and self._wire is not None:
             self._discard(Fault.LENGTH, "a frame that broke off")
         self._taken = 0
         self.fault = None
-        self._request, self._on_data = request, on_data
-        self._waiter = self._loop.create_future()
         self._counts.requests += 1
         if self._wire is None:
             self._transaction = self._transaction % 0xFFFF + 1
@@ -129,12 +164,10 @@ class Talk:
         else:
             self._link.send(request.rtu)
             self._busy_until_s = self._time_s() + self._wire.request_ms(request) / 1_000
-        self._timer = self._loop.call_later(timeout_ms / 1_000, self._last_look)
-        try:
-            return await self._waiter
-        finally:
-            self._timer.cancel()
-            self._request = self._on_data = None
+        exchange = _Exchange(request, self._transaction, on_data, self._loop.create_future())
+        exchange.timer = self._loop.call_later(timeout_ms / 1_000, self._last_look, exchange)
+        self._exchange = exchange
+        return exchange
 
     def received(self, data: bytes) -> None:
         """Take bytes from the link. Never raises, whatever they are."""
@@ -157,7 +190,8 @@ class Talk:
         """Note that the link broke."""
         self.lost = detail
         self._buffer.clear()
-        self._end(Outcome.LOST)
+        if self._exchange is not None:
+            self._exchange.end(Outcome.LOST)
 
     def _cut_rtu(self) -> None:
         while self._buffer:
@@ -179,7 +213,8 @@ class Talk:
             shown = bytes(self._buffer[:used])
             del self._buffer[:used]
             if isinstance(what, Frame):
-                if self._request is not None and what.transaction != self._transaction:
+                exchange = self._exchange
+                if exchange is not None and what.transaction != exchange.transaction:
                     self._note(Fault.TRANSACTION, shown.hex(" "))
                 else:
                     self._judge(what)
@@ -190,11 +225,12 @@ class Talk:
                 self.broke("answers that are no Modbus TCP: check what listens there")
 
     def _judge(self, frame: Frame) -> None:
-        request = self._request
-        if request is None:
+        exchange = self._exchange
+        if exchange is None:
             self._note(Fault.UNEXPECTED, f"unit {frame.unit}: {frame.pdu.hex(' ')}")
             self._on_stray(frame)
             return
+        request = exchange.request
         verdict = frames.judge(request, frame.unit, frame.pdu)
         if isinstance(verdict, frames.Wrong):
             self._note(
@@ -204,30 +240,27 @@ class Talk:
             )
             self._on_stray(frame)
             return
-        on_data, self._request, self._on_data = self._on_data, None, None
+        self._exchange = None
         if isinstance(verdict, frames.Declined):
             self.exception_code = verdict.code
-            self._end(Outcome.DECLINED)
+            exchange.end(Outcome.DECLINED)
             return
-        if on_data is not None:
-            on_data(verdict.data)
-        self._end(Outcome.ANSWERED)
+        if exchange.on_data is not None:
+            exchange.on_data(verdict.data)
+        exchange.end(Outcome.ANSWERED)
 
     def _note(self, fault: Fault, detail: str) -> None:
         self.fault = fault
         self._counts.fault(fault, detail)
 
-    def _last_look(self) -> None:
-        self._timer = self._loop.call_later(_LAST_LOOK_S, self._give_up)
+    def _last_look(self, exchange: _Exchange) -> None:
+        exchange.timer = self._loop.call_later(_LAST_LOOK_S, self._give_up, exchange)
 
-    def _give_up(self) -> None:
+    def _give_up(self, exchange: _Exchange) -> None:
         self._counts.timeouts += 1
-        self._request = self._on_data = None
-        self._end(Outcome.SILENT)
-
-    def _end(self, outcome: Outcome) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(outcome)
+        if self._exchange is exchange:
+            self._exchange = None
+        exchange.end(Outcome.SILENT)
 
     def _discard(self, fault: Fault, what: str) -> None:
         shown = bytes(self._buffer[:32]).hex(" ")

@@ -20,6 +20,7 @@ from gateway.guard.journal import Journal
 from gateway.guard.journal_entry import DropLock, Entry, JournalFull, NotWritten, Ticket
 from gateway.guard.model import Lease
 from gateway.guard.outlet import Outlet
+from gateway.guard.pacing import Pacing
 from gateway.guard.recorder import FactRecorder
 from gateway.guard.state import (
     Event,
@@ -80,6 +81,7 @@ class Commands:
         self._find_answer = find_answer
         self._answers: OrderedDict[str, _Known] = OrderedDict()
         self._stops: Counter[str] = Counter()
+        self._pacing = Pacing(fleet.switches)
         self.stopping = False
 
     async def on(self, request: OnRequest) -> OnAnswer:
@@ -88,17 +90,29 @@ class Commands:
         Raises NotKnown, Refused, or TryLater when the journal can't be written.
         """
         outlet = self._outlet(request.outlet)
+        stops = self._stops[outlet.id]
         if request.request_id is not None:
-            stops = self._stops[outlet.id]
             known = await self._known(request.request_id)
             if known is not None:
                 _check_same(request, known)
                 await self._started(known.answer)
                 return known.answer
+        async with self._pacing.turn(outlet.id) as granted:
+            again = self._answers.get(request.request_id or "")
+            if again is not None:
+                return again.answer
             if self._stops[outlet.id] != stops:
-                # It came while this ON was looked up, so it is the later word of the two.
+                # It came while this ON was looked up or waited, so it is the later word.
                 message = f"{outlet.id}: an OFF came after it: ask again if it is still wanted"
                 raise Refused(message, code="overtaken")
+            answer, ticket = self._grant(outlet, request)
+            handed_over = granted()
+            ticket.when_done(lambda _: handed_over())
+        await self._started(answer)
+        return answer
+
+    def _grant(self, outlet: Outlet, request: OnRequest) -> tuple[OnAnswer, Ticket]:
+        """Begin a lease. Gives the ticket under which it is written down."""
         self._check_accepting(outlet)
         now = self._clock.now()
         lease = _lease(request, now)
@@ -118,8 +132,7 @@ class Commands:
             raise self._not_started(None)
         self._remember(_Known(outlet.id, dataclasses.replace(answer, duplicate=True)))
         ticket.when_done(lambda done: self._forget_failed(answer.request_id, done))
-        await self._started(answer)
-        return answer
+        return answer, ticket
 
     def renew(self, request: RenewRequest) -> RenewAnswer:
         """Let a running lease last ``for_s`` from now. Raises Refused."""

@@ -99,8 +99,8 @@ class Sink(Protocol):
     def on_bus(self, bus: BusId, state: BusState, detail: str) -> None: ...
 
 
-class Switch(Protocol):
-    """What the guard asks of a driver. Every call only queues and returns at once."""
+class Relays(Protocol):
+    """What an outlet asks of whoever switches it. Every call only queues and returns at once."""
 
     def switch_on(self, outlet: OutletId) -> None: ...
 
@@ -110,4 +110,12 @@ class Switch(Protocol):
         ``urgent`` goes before everything else on the bus, joined with the others of its
         module into one write; otherwise it waits for the end of the present poll round.
         """
+        ...
+
+
+class Switch(Relays, Protocol):
+    """What the guard asks of a driver."""
+
+    def room_for_ons(self) -> int:
+        """How many more ONs the bus could send soon enough; the rest had better wait."""
         ...

@@ -9,7 +9,7 @@ from gateway.config import Outlet as OutletSettings
 from gateway.core.clock import Clock, Now
 from gateway.core.ids import OutletId
 from gateway.guard import energy, failsafe, requests
-from gateway.guard.model import DeviceState, Lease, Switch
+from gateway.guard.model import DeviceState, Lease, Relays
 from gateway.guard.protection import step
 from gateway.guard.state import (
     Effect,
@@ -51,7 +51,7 @@ class Outlet:
         self,
         settings: OutletSettings,
         *,
-        switch: Switch,
+        switch: Relays,
         recorder: Recorder,
         clock: Clock,
         latch: Latch | None = None,

@@ -48,14 +48,19 @@ class HandClock:
         self.utc_ms += round(seconds * 1000)
 
 
-@dataclass
+@dataclass(eq=False)
 class NotingSwitch:
     """Takes what outlets ask of a bus."""
 
     told: list[tuple[str, str]] = field(default_factory=list)
+    room: int = 100
 
     def switch_on(self, outlet: OutletId) -> None:
         self.told.append((outlet, "on"))
 
     def switch_off(self, outlet: OutletId, *, urgent: bool) -> None:
         self.told.append((outlet, "cut" if urgent else "off"))
+
+    def room_for_ons(self) -> int:
+        """No ON ever leaves this one."""
+        return self.room - sum(what == "on" for _, what in self.told)

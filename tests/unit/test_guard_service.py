@@ -341,3 +341,71 @@ def test_an_off_that_comes_while_an_on_is_looked_up_is_the_later_word(tmp_path: 
         assert (A1, "on") not in shed.switch.told
 
     play(tmp_path, story)
+
+
+def test_ons_come_to_a_slow_bus_as_fast_as_it_takes_them(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        shed.sample("n1-2")
+        shed.switch.room = 0
+        first = asyncio.create_task(shed.commands.on(on(A1, "r1")))
+        second = asyncio.create_task(shed.commands.on(on("n1-2", "r2")))
+        await asyncio.sleep(0.05)
+        assert [shed.shown(o) for o in (A1, "n1-2")] == [Shown.OFF] * 2, "too early for a lease"
+        shed.switch.room = 1
+        await first
+        await asyncio.sleep(0.05)
+        assert shed.switch.told == [(A1, "on")]
+        assert not second.done()
+        shed.switch.room = 2
+        await second
+        assert shed.switch.told == [(A1, "on"), ("n1-2", "on")]
+
+    play(tmp_path, story)
+
+
+def test_room_is_taken_while_the_disk_is_waited_for(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        shed.sample("n1-2")
+        shed.switch.room = 1
+        asked = [asyncio.create_task(shed.commands.on(on(o, o))) for o in (A1, "n1-2")]
+        await asked[0]
+        assert shed.shown("n1-2") is Shown.OFF
+        shed.switch.room = 2
+        await asked[1]
+
+    play(tmp_path, story)
+
+
+def test_an_off_ends_the_wait_of_an_on_for_its_bus(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        shed.switch.room = 0
+        waiting = asyncio.create_task(shed.commands.on(on(A1, "r1")))
+        await asyncio.sleep(0.05)
+        shed.commands.off(of(TargetKind.PILE, "n1"))
+        shed.switch.room = 1
+        with pytest.raises(Refused, match="an OFF came after it") as refused:
+            await waiting
+        assert refused.value.code == "overtaken"
+        assert (A1, "on") not in shed.switch.told
+
+    play(tmp_path, story)
+
+
+def test_an_on_that_finds_no_room_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.guard.pacing.PATIENCE_S", 0.02)
+
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        shed.switch.room = 0
+        with pytest.raises(Refused, match="ask again") as refused:
+            await shed.commands.on(on(A1, "r1"))
+        assert refused.value.code == "bus_busy"
+        shed.switch.room = 1
+        assert not (await shed.commands.on(on(A1, "r1"))).duplicate
+
+    play(tmp_path, story)
