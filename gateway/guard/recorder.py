@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from gateway.core.clock import Clock, Now
 from gateway.core.facts import FactDraft, FactKind
+from gateway.guard.evidence import told
 from gateway.guard.journal_entry import (
     Change,
     DropLatch,
@@ -108,6 +109,8 @@ class FactRecorder:
 
 def _draft(outlet: Outlet, note: Note, now: Now) -> FactDraft:
     data: dict[str, Any] = {"outlet": outlet.id, **note.data}
+    if "evidence" in data:
+        data["evidence"] = told(data["evidence"])
     return FactDraft(
         kind=note.kind,
         subject=f"outlet/{outlet.id}",
@@ -141,7 +144,7 @@ def _latch_record(outlet_id: str, latch: Latch) -> LatchRecord:
         rule=latch.reason.value,
         release=latch.release.value,
         since_utc_ms=latch.since_utc_ms,
-        evidence={**latch.evidence, "cooldown_s": latch.cooldown_s},
+        evidence={**told(latch.evidence), "cooldown_s": latch.cooldown_s},
     )
 
 

@@ -15,8 +15,8 @@ from gateway.core.clock import Now
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import energy
+from gateway.guard.evidence import Recent
 from gateway.guard.limits import Action, Limits, Release
-from gateway.guard.model import Sample
 from gateway.guard.state import (
     Effect,
     Finding,
@@ -94,7 +94,7 @@ def stop(
                 "action": action.value,
                 "energy_mwh": energy.total_mwh(state.energy),
                 "duration_ms": turn.now.mono_ms - on_ms,
-                "evidence": {**(evidence or {}), "samples": samples(state, turn.now)},
+                "evidence": {**(evidence or {}), "samples": Recent(state.recent, turn.now.mono_ms)},
             },
         )
     if phase is Phase.GRANTED:
@@ -137,7 +137,10 @@ def latch(turn: Turn, finding: Finding, lease_id: str | None = None) -> None:
         held.reason is finding.reason or STRICTNESS[held.release] >= STRICTNESS[finding.release]
     ):
         return
-    evidence = {**finding.evidence, "samples": samples(turn.state, turn.now)}
+    evidence = {
+        **finding.evidence,
+        "samples": Recent(turn.state.recent, turn.now.mono_ms),
+    }
     turn.state = turn.state._replace(
         latch=Latch(
             reason=finding.reason,
@@ -188,17 +191,3 @@ def clear_alarms(turn: Turn, reasons: frozenset[Reason]) -> None:
     )
     for reason in sorted(gone):
         turn.note(FactKind.OUTLET_ALARM_CLEARED, reason)
-
-
-def samples(state: OutletState, now: Now) -> list[dict[str, float | bool | int]]:
-    """Return the newest samples as evidence, oldest first, with their ages in ms."""
-    return [_as_evidence(sample, now) for sample in state.recent]
-
-
-def _as_evidence(sample: Sample, now: Now) -> dict[str, float | bool | int]:
-    row: dict[str, float | bool | int] = {"age_ms": now.mono_ms - sample.at_ms}
-    for name in ("power_w", "current_a", "voltage_v", "relay_on", "temperature_c"):
-        value = getattr(sample, name)
-        if value is not None:
-            row[name] = value if isinstance(value, bool) else round(value, 3)
-    return row

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import Now
 from gateway.core.facts import FactKind
+from gateway.guard.evidence import told
 from gateway.guard.limits import AboveCurrent, AbovePower, Limits, Release
 from gateway.guard.model import Lease, Sample, WriteResult
 from gateway.guard.protection import step
@@ -351,7 +352,8 @@ def test_every_fact_can_be_written_down(steps: list[tuple[int, object]]) -> None
     for _, _, _, _, effects in run(steps):
         for note in effects:
             if isinstance(note, Note):
-                json.dumps(dict(note.data), allow_nan=False)
+                data = {k: told(v) if k == "evidence" else v for k, v in note.data.items()}
+                json.dumps(data, allow_nan=False)
 
 
 @many

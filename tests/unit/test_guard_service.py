@@ -348,8 +348,8 @@ def test_ons_come_to_a_slow_bus_as_fast_as_it_takes_them(tmp_path: Path) -> None
         shed.sample(A1)
         shed.sample("n1-2")
         shed.switch.room = 0
-        first = asyncio.create_task(shed.commands.on(on(A1, "r1")))
-        second = asyncio.create_task(shed.commands.on(on("n1-2", "r2")))
+        first = asyncio.create_task(shed.commands.on(on(A1, None)))
+        second = asyncio.create_task(shed.commands.on(on("n1-2", None)))
         await asyncio.sleep(0.05)
         assert [shed.shown(o) for o in (A1, "n1-2")] == [Shown.OFF] * 2, "too early for a lease"
         shed.switch.room = 1
@@ -369,7 +369,7 @@ def test_room_is_taken_while_the_disk_is_waited_for(tmp_path: Path) -> None:
         shed.sample(A1)
         shed.sample("n1-2")
         shed.switch.room = 1
-        asked = [asyncio.create_task(shed.commands.on(on(o, o))) for o in (A1, "n1-2")]
+        asked = [asyncio.create_task(shed.commands.on(on(o, None))) for o in (A1, "n1-2")]
         await asked[0]
         assert shed.shown("n1-2") is Shown.OFF
         shed.switch.room = 2
@@ -382,7 +382,7 @@ def test_an_off_ends_the_wait_of_an_on_for_its_bus(tmp_path: Path) -> None:
     async def story(shed: Shed) -> None:
         shed.sample(A1)
         shed.switch.room = 0
-        waiting = asyncio.create_task(shed.commands.on(on(A1, "r1")))
+        waiting = asyncio.create_task(shed.commands.on(on(A1, None)))
         await asyncio.sleep(0.05)
         shed.commands.off(of(TargetKind.PILE, "n1"))
         shed.switch.room = 1
