@@ -293,9 +293,7 @@ class Dispatcher:
         The outlets that draw most come first: to judge ten takes longer than to switch one off.
         """
         now = self._clock.now()
-        samples = read.samples(data, now.mono_ms, now.utc_ms)
-        samples.sort(key=_load, reverse=True)
-        for outlet, sample in samples:
+        for outlet, sample in read.samples(data, now.mono_ms, now.utc_ms):
             self._hand_over(unit, outlet, sample)
 
     def _hand_over(self, unit: Unit, outlet: OutletId, sample: Sample) -> None:
@@ -387,11 +385,3 @@ class Dispatcher:
 
     def _now_ms(self) -> float:
         return self._time_s() * 1_000
-
-
-def _load(row: tuple[OutletId, Sample]) -> float:
-    """Rank an outlet by what it draws, as far as the answer says: current, or else power."""
-    _, sample = row
-    if sample.current_a is not None:
-        return abs(sample.current_a)
-    return abs(sample.power_w or 0.0)

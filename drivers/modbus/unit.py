@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from drivers.modbus.frames import READS_BITS, Request
 from drivers.modbus.health import Backoff, Health, Suspicion
 from drivers.modbus.reads import Read, Wanted, barrier_reads, plan_reads, wanted_of
-from drivers.modbus.values import FIELDS, Decoder, decoder, words_of_bits, words_of_registers
+from drivers.modbus.values import FIELDS, Decoder, Words, decoder, words_of_bits, words_of_registers
 from drivers.modbus.writes import setup_requests
 from gateway.config import Device, Quantity, Site
 from gateway.core.ids import OutletId
 from gateway.guard.model import DeviceState, Sample
 
-Row = tuple[OutletId, tuple[tuple[str, Decoder], ...]]
+
+class Row(NamedTuple):
+    """What a read says about one outlet."""
+
+    outlet: OutletId
+    fields: tuple[tuple[str, Decoder], ...]
+    """Fields of a sample, and what takes them out of an answer."""
+    load: Decoder | None
+    """Takes out what the outlet draws, in whatever unit the read has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +35,39 @@ class CompiledRead:
     request: Request
     rows: tuple[Row, ...]
 
-    def samples(self, data: bytes, at_ms: int, utc_ms: int) -> list[tuple[OutletId, Sample]]:
-        """Decode an answer: one sample for each outlet of which it says anything."""
+    def samples(self, data: bytes, at_ms: int, utc_ms: int) -> Iterator[tuple[OutletId, Sample]]:
+        """Decode an answer: one sample for each outlet of which it says anything.
+
+        The outlets that draw most come first, each decoded when its turn comes.
+        """
         is_bits = self.request.function in READS_BITS
         words = words_of_bits(data) if is_bits else words_of_registers(data)
-        found = []
-        for outlet, decoders in self.rows:
-            fields = {name: value for name, take in decoders if (value := take(words)) is not None}
+        for row in sorted(self.rows, key=lambda row: _load(row, words), reverse=True):
+            fields = {
+                name: value for name, take in row.fields if (value := take(words)) is not None
+            }
             if fields:
-                found.append((outlet, Sample(at_ms=at_ms, utc_ms=utc_ms, **fields)))  # type: ignore[arg-type]
-        return found
+                yield row.outlet, Sample(at_ms=at_ms, utc_ms=utc_ms, **fields)  # type: ignore[arg-type]
+
+
+def _load(row: Row, words: Words) -> float:
+    return 0.0 if row.load is None else abs(row.load(words) or 0.0)
 
 
 def compile_read(read: Read, unit: int) -> CompiledRead:
     """Prepare the decoders of a planned read."""
-    by_outlet: dict[OutletId, list[tuple[str, Decoder]]] = {}
+    by_outlet: dict[OutletId, dict[Quantity, Decoder]] = {}
     for item in read.wanted:
         take = decoder(item.quantity, item.value, item.channel, read.address)
-        by_outlet.setdefault(item.outlet, []).append((FIELDS[item.quantity], take))
-    rows = tuple((outlet, tuple(decoders)) for outlet, decoders in by_outlet.items())
+        by_outlet.setdefault(item.outlet, {})[item.quantity] = take
+    rows = tuple(
+        Row(
+            outlet,
+            tuple((FIELDS[quantity], take) for quantity, take in decoders.items()),
+            decoders.get(Quantity.CURRENT_A) or decoders.get(Quantity.POWER_W),
+        )
+        for outlet, decoders in by_outlet.items()
+    )
     return CompiledRead(read, read.request(unit), rows)
 
 

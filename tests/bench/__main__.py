@@ -102,7 +102,7 @@ def _late(spread: Spread) -> str:
 def _show_latency(rows: Sequence[CutOffs], modules: int) -> None:
     print(f"\nCut-offs, {modules * 10} outlets on {modules} TCP modules at 1 Hz:")
     print("from the first over-limit answer sent to the off frame received, by the simulator;")
-    print("own: the guard's part of it, from having the bytes to handing over the off frame")
+    print("own: the program's part of it, from having the bytes to handing over the off frame")
     head = [
         "",
         "cut-offs",

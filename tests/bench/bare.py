@@ -4,7 +4,8 @@ A pymodbus client for each connection or line reads the reference module's regis
 compares each current with one limit, and writes the relay's coil. No leases, no latches,
 no journal, no other rule, no check of a late answer, no time-out worth the name.
 
-Prints a JSON line "ready" when every outlet is switched on, and "end" on SIGTERM.
+Prints a JSON line "ready" when every outlet is switched on, "own" as ``clocks`` says, and
+"end" on SIGTERM.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from typing import Any
 
 from pymodbus import ModbusException
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.transport import ModbusProtocol
+
+from tests.bench.clocks import Clocks
 
 CHANNELS = 10
 REGISTERS = 44
@@ -27,6 +31,25 @@ CURRENT_FROM = 4
 AMPERE_PER_DIGIT = 0.01
 
 Client = AsyncModbusSerialClient | AsyncModbusTcpClient
+
+
+def install(clocks: Clocks) -> None:
+    """Put clocks into every connection that is opened from now on."""
+    data_received, send = ModbusProtocol.data_received, ModbusProtocol.send
+
+    def timed_received(connection: ModbusProtocol, data: bytes) -> None:
+        clocks.received(connection)
+        data_received(connection, data)
+
+    def timed_send(
+        connection: ModbusProtocol, data: bytes, addr: tuple[Any, ...] | None = None
+    ) -> None:
+        clocks.sends(connection, data)
+        send(connection, data, addr)
+
+    ModbusProtocol.data_received = timed_received  # type: ignore[assignment, method-assign]
+    ModbusProtocol.send = timed_send  # type: ignore[assignment, method-assign]
+    clocks.start()
 
 
 @dataclass(slots=True)
@@ -139,6 +162,7 @@ def main() -> None:
     loop = Loop(arguments.limit_a, Tally(), arguments.gap_ms / 1_000)
     ready = asyncio.Event()
     if arguments.tcp:
+        install(Clocks())
         host, _, port = arguments.tcp.partition(":")
         ports = range(int(port), int(port) + arguments.count)
         work = _tcp(loop, host, ports, arguments.poll_s, ready)

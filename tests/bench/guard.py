@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.core.errors import PilegateError
 from gateway.link.client import GuardClient
-from tests.bench.processes import BenchFailed, Program, running
+from tests.bench.processes import MEASURED, BenchFailed, Program, real_time, running
 from tests.bench.sites import BenchSite
 
 START_S = 60.0
@@ -24,7 +24,10 @@ LEASE_S = 3_600
 async def guarding(site: BenchSite, folder: Path) -> AsyncIterator[tuple[Program, GuardClient]]:
     """Run ``pilegate guard``, timed; gives it and a connection to its socket."""
     arguments = ["tests.bench.timed_guard", "--site", str(site.guard_file), "guard"]
-    async with running("guard", arguments, folder) as guard, await _connect(guard, site) as client:
+    async with (
+        running("guard", arguments, folder, priority=real_time(MEASURED)) as guard,
+        await _connect(guard, site) as client,
+    ):
         yield guard, client
 
 

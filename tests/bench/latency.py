@@ -16,12 +16,13 @@ from tests.bench.cuts import overload
 from tests.bench.figures import Spread
 from tests.bench.guard import cpu_s, guarding, switch_all_on
 from tests.bench.noise import timers
-from tests.bench.processes import BenchFailed, Event, Program, running
+from tests.bench.processes import MEASURED, BenchFailed, Event, Program, real_time, running
 from tests.bench.serial_line import simulating
 from tests.bench.sites import LIMIT_A, BenchSite, write_tcp_site
 
 FLOOD_CONNECTIONS = 50
 SERVE_START_S = 60.0
+AS_SERVE = ("nice", "-n", str(SERVE_NICE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ async def measure_latency(folder: Path, modules: int, cuts: int, each_s: float) 
     ]
     async with (
         simulating(site, folder) as simulator,
-        running("bare", bare_arguments, folder) as bare,
+        running("bare", bare_arguments, folder, priority=real_time(MEASURED)) as bare,
     ):
         await bare.wait_for("ready")
         found.append(await _row("bare pymodbus loop", simulator, bare, first, each_s=each_s))
@@ -146,10 +147,10 @@ async def _flooded(site: BenchSite, folder: Path) -> AsyncIterator[Program]:
         *("tests.bench.flood", "--port", str(site.api_port), "--for", "600"),
         *("--connections", str(FLOOD_CONNECTIONS)),
     ]
-    async with running("serve", arguments, folder, nice=SERVE_NICE) as serve:
+    async with running("serve", arguments, folder, priority=AS_SERVE) as serve:
         await _listening(serve, site.api_port)
         # On a site the flood would come from elsewhere, and take no time of this machine.
-        async with running("flood", flood_arguments, folder, nice=SERVE_NICE) as flood:
+        async with running("flood", flood_arguments, folder, priority=AS_SERVE) as flood:
             flood.say(token)
             await flood.wait_for("flood")
             yield flood

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ Event = dict[str, Any]
 
 LONGEST_LINE = 1 << 20
 PATIENCE_S = 10.0
-SWIFT = -10
-"""Niceness of what is measured, and of the simulators: that of the guard's systemd unit.
-
-Not given to those who may not; ``nice`` says so in the log and goes on.
-"""
+NICE = -10
+"""Niceness of what is measured, where real-time priority is not allowed; not given to those who
+may not have it either: ``nice`` says so in the log and goes on."""
+MEASURED = 10
+"""Real-time priority (SCHED_RR) of what is measured: that of the guard's systemd unit."""
+SIMULATED = 20
+"""That of the simulators: hardware does not wait for a processor, and its clock is the one that
+measures."""
 
 
 class BenchFailed(RuntimeError):
@@ -109,15 +113,27 @@ class Program:
         await self._reader
 
 
+def real_time(priority: int) -> tuple[str, ...]:
+    """Give the beginning of a command that runs the rest in real time, or else at ``NICE``."""
+    try:
+        subprocess.run(["chrt", "--rr", str(priority), "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ("nice", "-n", str(NICE))
+    return ("chrt", "--rr", str(priority))
+
+
 @contextlib.asynccontextmanager
 async def running(
-    name: str, arguments: Sequence[str], folder: Path, *, nice: int = SWIFT
+    name: str, arguments: Sequence[str], folder: Path, *, priority: Sequence[str]
 ) -> AsyncIterator[Program]:
-    """Run ``python -m ARGUMENTS`` at a niceness; its stderr goes to a log in ``folder``."""
+    """Run ``python -m ARGUMENTS`` behind a command for its priority.
+
+    Its stderr goes to a log in ``folder``.
+    """
     log = folder / f"{name}.log"
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *("nice", "-n", str(nice), sys.executable, "-m", *arguments),
+            *(*priority, sys.executable, "-m", *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,

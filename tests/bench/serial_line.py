@@ -13,7 +13,7 @@ from tests.bench.cuts import overload
 from tests.bench.figures import Spread
 from tests.bench.guard import guarding, switch_all_on
 from tests.bench.noise import timers
-from tests.bench.processes import Program, running
+from tests.bench.processes import MEASURED, SIMULATED, Program, real_time, running
 from tests.bench.sites import FAR, LIMIT_A, NEAR, BenchSite, write_rtu_site
 from tests.bench.tap import Tap
 
@@ -63,7 +63,9 @@ def gap_ms(baud: int) -> float:
 async def simulating(site: BenchSite, folder: Path) -> AsyncIterator[Program]:
     """Run the simulators of a site, started and ready."""
     arguments = ["--scenario", str(site.scenario_file), "--site", str(site.site_file)]
-    async with running("simulators", ["simulators", *arguments], folder) as simulator:
+    async with running(
+        "simulators", ["simulators", *arguments], folder, priority=real_time(SIMULATED)
+    ) as simulator:
         await simulator.wait_for("ready")
         await simulator.wait_for("started")
         yield simulator
@@ -85,7 +87,9 @@ async def measure_use(folder: Path, baud: int, seconds: float) -> list[LineUse]:
     found = []
     async with simulating(site, folder) as simulator:
         (folder / NEAR).symlink_to(folder / FAR)
-        async with running("bare", bare_on_line(site, baud), folder) as bare:
+        async with running(
+            "bare", bare_on_line(site, baud), folder, priority=real_time(MEASURED)
+        ) as bare:
             await bare.wait_for("ready")
             found.append(await _use(simulator, baud, "bare pymodbus loop", seconds))
         async with guarding(site, folder) as (_, client):

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bench.clocks import is_off
 from tests.bench.figures import Spread, nearest_rank, table
 from tests.bench.tap import Ledger
-from tests.bench.timed_guard import is_off
 
 
 @pytest.mark.parametrize(
