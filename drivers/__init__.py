@@ -24,8 +24,15 @@ class BusDriver(Protocol):
     @property
     def id(self) -> BusId: ...
 
-    def switch_on(self, outlet: OutletId) -> None:
-        """Queue an ON; it is sent soon or dropped, never late. Returns at once."""
+    def switch_on(self, outlet: OutletId, for_ms: int) -> None:
+        """Queue an ON; it is sent soon or dropped, never late. Returns at once.
+
+        A device with a timer of its own is told to go off by itself after ``for_ms``, or sooner.
+        """
+        ...
+
+    def keep_on(self, outlet: OutletId, for_ms: int) -> None:
+        """Set the timer of a device that is on anew, where it has one; never switches on."""
         ...
 
     def switch_off(self, outlet: OutletId, *, urgent: bool) -> None:

@@ -82,8 +82,12 @@ class ModbusBus:
 
     # ------------------------------------------------------------ commands
 
-    def switch_on(self, outlet: OutletId) -> None:
-        """Queue an ON. Raises NotKnown for an outlet whose relay is elsewhere."""
+    def switch_on(self, outlet: OutletId, for_ms: int) -> None:
+        """Queue an ON. Raises NotKnown for an outlet whose relay is elsewhere.
+
+        No device here has a timer for each outlet: its watchdog stands for ``for_ms``.
+        """
+        del for_ms
         self._check(outlet)
         self._dispatch.lanes.put_on(outlet)
         if outlet not in self._on_timers:
@@ -91,6 +95,9 @@ class ModbusBus:
             timer = loop.call_later(LONGEST_ON_WAIT_S, self._drop_on, outlet)
             self._on_timers[outlet] = timer
         self._dispatch.kick()
+
+    def keep_on(self, outlet: OutletId, for_ms: int) -> None:
+        """Nothing is to be done: a module's watchdog is kept by polling it."""
 
     def switch_off(self, outlet: OutletId, *, urgent: bool) -> None:
         """Queue an OFF. Raises NotKnown for an outlet whose relay is elsewhere."""

@@ -33,6 +33,9 @@ class _Notes:
     def on_sample(self, outlet: OutletId, sample: Sample) -> None:
         """Ignored: nothing is measured here."""
 
+    def on_alive(self, outlet: OutletId, at_ms: int) -> None:
+        """Ignored: an OFF is sent to whoever is there or not."""
+
     def on_write(self, outlet: OutletId, wanted_on: bool, result: WriteResult) -> None:
         """Ignored: the results come back from ``all_off`` itself."""
 

@@ -10,7 +10,7 @@ from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import BusId, DeviceId, OutletId
 from gateway.guard.model import BusState, DeviceState, Sample, Switch, WriteResult
 from gateway.guard.outlet import Outlet, Recorder
-from gateway.guard.state import Latch, Tick, Written
+from gateway.guard.state import Alive, Latch, Tick, Written
 from gateway.link.messages import OutletView
 
 OnSample = Callable[[Outlet, Sample], None]
@@ -54,8 +54,11 @@ class Fleet:
 
     # What outlets ask of the drivers: each is switched by the bus that holds its relay.
 
-    def switch_on(self, outlet: OutletId) -> None:
-        self.switches[outlet].switch_on(outlet)
+    def switch_on(self, outlet: OutletId, for_ms: int) -> None:
+        self.switches[outlet].switch_on(outlet, for_ms)
+
+    def keep_on(self, outlet: OutletId, for_ms: int) -> None:
+        self.switches[outlet].keep_on(outlet, for_ms)
 
     def switch_off(self, outlet: OutletId, *, urgent: bool) -> None:
         self.switches[outlet].switch_off(outlet, urgent=urgent)
@@ -69,6 +72,9 @@ class Fleet:
         told = settings.relay if sample.relay_on is not None else settings.meter or settings.relay
         self.heard_ms[told.device] = sample.at_ms
         self._count_sample(owner, sample)
+
+    def on_alive(self, outlet: OutletId, at_ms: int) -> None:
+        self.outlets[outlet].feed(Alive(at_ms))
 
     def on_write(self, outlet: OutletId, wanted_on: bool, result: WriteResult) -> None:
         self.outlets[outlet].feed(Written(wanted_on=wanted_on, result=result))

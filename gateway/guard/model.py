@@ -90,6 +90,14 @@ class Sink(Protocol):
 
     def on_sample(self, outlet: OutletId, sample: Sample) -> None: ...
 
+    def on_alive(self, outlet: OutletId, at_ms: int) -> None:
+        """Report that a device which tells changes by itself was known to be there at ``at_ms``.
+
+        What it said last still holds, and keeps its own time: a meter that reports on change is
+        quiet for minutes on a flat load. Not for devices that are polled.
+        """
+        ...
+
     def on_write(self, outlet: OutletId, wanted_on: bool, result: WriteResult) -> None: ...
 
     def on_device(self, device: DeviceId, state: DeviceState, detail: str) -> None:
@@ -102,7 +110,16 @@ class Sink(Protocol):
 class Relays(Protocol):
     """What an outlet asks of whoever switches it. Every call only queues and returns at once."""
 
-    def switch_on(self, outlet: OutletId) -> None: ...
+    def switch_on(self, outlet: OutletId, for_ms: int) -> None:
+        """Queue an ON; it is sent soon or dropped, never late.
+
+        A device with a timer of its own is told to go off by itself after ``for_ms``, or sooner.
+        """
+        ...
+
+    def keep_on(self, outlet: OutletId, for_ms: int) -> None:
+        """Set the timer of a device that is on anew, where it has one; never switches on."""
+        ...
 
     def switch_off(self, outlet: OutletId, *, urgent: bool) -> None:
         """Queue an OFF; it removes a waiting ON of the same outlet.

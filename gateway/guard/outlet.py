@@ -14,6 +14,7 @@ from gateway.guard.protection import step
 from gateway.guard.state import (
     Effect,
     Event,
+    KeepOn,
     Latch,
     Measured,
     Note,
@@ -93,7 +94,7 @@ class Outlet:
         notes: list[Note] = []
         for effect in effects:
             match effect:
-                case SwitchOff() | SwitchOn():
+                case SwitchOff() | SwitchOn() | KeepOn():
                     self._tell_switch(effect)
                 case Note():
                     notes.append(effect)
@@ -106,12 +107,14 @@ class Outlet:
                 log.exception("outlet %s: not written down: %s", self.id, notes)
         return refusal
 
-    def _tell_switch(self, effect: SwitchOn | SwitchOff) -> None:
+    def _tell_switch(self, effect: SwitchOn | KeepOn | SwitchOff) -> None:
         try:
             if isinstance(effect, SwitchOff):
                 self._switch.switch_off(self.id, urgent=effect.urgent)
+            elif isinstance(effect, SwitchOn):
+                self._switch.switch_on(self.id, effect.for_ms)
             else:
-                self._switch.switch_on(self.id)
+                self._switch.keep_on(self.id, effect.for_ms)
         except Exception:  # an OFF is sent again with time, an ON that fails is no reaction
             log.exception("outlet %s: its bus did not take %s", self.id, effect)
 

@@ -16,6 +16,7 @@ from gateway.guard import requests, sampling, stopping
 from gateway.guard.limits import Action, Limits, Rule
 from gateway.guard.model import Sample, WriteResult
 from gateway.guard.state import (
+    Alive,
     Effect,
     Event,
     Finding,
@@ -61,6 +62,13 @@ def _tick(turn: Turn, _: Tick) -> None:
     _timers(turn)
 
 
+def _alive(turn: Turn, event: Alive) -> None:
+    known_ms = turn.state.alive_ms
+    if event.at_ms <= turn.now.mono_ms and (known_ms is None or event.at_ms > known_ms):
+        turn.state = turn.state._replace(alive_ms=event.at_ms)
+    _timers(turn)
+
+
 def _timers(turn: Turn) -> None:
     """Everything that happens because time went by."""
     waited_ms = turn.now.mono_ms - turn.state.phase_ms
@@ -98,7 +106,7 @@ def _listen(turn: Turn) -> None:
         if silent_ms >= limits.no_reaction.delay_s * 1000:
             act(turn, _by_rule(Reason.SILENCE, limits.silence, silent_ms, Action.OFF))
         return
-    heard_ms = requests.last_heard_ms(state.measured, metered=state.metered)
+    heard_ms = requests.last_known_ms(state)
     base_ms = state.phase_ms if heard_ms is None else heard_ms
     silent_ms = turn.now.mono_ms - base_ms
     if silent_ms >= limits.silence.delay_s * 1000:
@@ -115,9 +123,9 @@ def _written(turn: Turn, event: Written) -> None:
     if event.result is WriteResult.DROPPED:
         evidence = {"detail": "the bus could not carry the ON in time: it was not sent"}
         stop(turn, Reason.NO_REACTION, evidence=evidence)
-    elif state.on_attempts < ON_ATTEMPTS:
+    elif state.on_attempts < ON_ATTEMPTS and state.lease is not None:
         turn.state = state._replace(on_attempts=state.on_attempts + 1)
-        turn.effects.append(SwitchOn())
+        turn.effects.append(SwitchOn(for_ms=requests.left_ms(state.lease, turn)))
 
 
 def _by_rule(reason: Reason, rule: Rule, held_ms: int, action: Action | None = None) -> Finding:
@@ -133,6 +141,7 @@ def _by_rule(reason: Reason, rule: Rule, held_ms: int, action: Action | None = N
 _HANDLERS: Mapping[type[Event], Callable[[Turn, Any], None]] = {
     Sample: _sample,
     Tick: _tick,
+    Alive: _alive,
     Written: _written,
     RequestOn: requests.on,
     LeaseDurable: requests.durable,

@@ -11,6 +11,7 @@ from gateway.guard.limits import Action, Limits, Release
 from gateway.guard.model import Lease
 from gateway.guard.state import (
     Charge,
+    KeepOn,
     LeaseDurable,
     LeaseNotDurable,
     Lock,
@@ -24,7 +25,7 @@ from gateway.guard.state import (
     SwitchOn,
     Unlock,
 )
-from gateway.guard.turn import Turn, release, stop
+from gateway.guard.turn import ACTIVE, Turn, release, stop
 
 FORBIDS_START = (
     Reason.OVERVOLTAGE,
@@ -96,8 +97,16 @@ def _not_measured(state: OutletState, lease: Lease) -> tuple[str, str] | None:
 
 def fresh(state: OutletState, limits: Limits, now_ms: int) -> bool:
     """Say whether the relay, and the current where it is measured, were sampled lately."""
-    oldest_ms = last_heard_ms(state.measured, metered=state.metered)
+    oldest_ms = last_known_ms(state)
     return oldest_ms is not None and now_ms - oldest_ms < limits.silence.delay_s * 1000
+
+
+def last_known_ms(state: OutletState) -> int | None:
+    """Return until when all that counts is known to hold; ``None`` if some of it never was."""
+    heard_ms = last_heard_ms(state.measured, metered=state.metered)
+    if heard_ms is None or state.alive_ms is None:
+        return heard_ms
+    return max(heard_ms, state.alive_ms)
 
 
 def last_heard_ms(measured: Measured, *, metered: bool) -> int | None:
@@ -132,7 +141,13 @@ def durable(turn: Turn, event: LeaseDurable) -> None:
         charge=Charge(on_ms=turn.now.mono_ms),
         on_attempts=1,
     )
-    turn.effects.append(SwitchOn())
+    turn.effects.append(SwitchOn(for_ms=left_ms(state.lease, turn)))
+
+
+def left_ms(lease: Lease, turn: Turn) -> int:
+    """Return how long a lease may still last, by its end and by the longest time."""
+    longest_ms = round(turn.limits.longest_time.delay_s * 1000)
+    return min(lease.until_ms, lease.granted_ms + longest_ms) - turn.now.mono_ms
 
 
 def _no_more(state: OutletState, lease: Lease, turn: Turn) -> Reason | None:
@@ -164,6 +179,8 @@ def renew(turn: Turn, request: Renew) -> None:
         actor=request.actor,
         data=_terms(lease, turn.now.utc_ms + lease.until_ms - turn.now.mono_ms),
     )
+    if turn.state.phase in ACTIVE:
+        turn.effects.append(KeepOn(for_ms=left_ms(lease, turn)))
 
 
 def off(turn: Turn, request: RequestOff) -> None:

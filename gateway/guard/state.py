@@ -134,6 +134,8 @@ class OutletState(NamedTuple):
     phase: Phase = Phase.OFF
     phase_ms: int = 0
     measured: Measured = Measured()
+    alive_ms: int | None = None
+    """When a device that tells changes by itself was last known to be there."""
     recent: tuple[Sample, ...] = ()
     """The newest samples, oldest first: evidence for what is decided."""
     lease: Lease | None = None
@@ -158,6 +160,13 @@ class OutletState(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time went by; nothing else happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A device that tells changes by itself was there: what it said last still holds."""
+
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +244,7 @@ class Unlock:
 Event = (
     Sample
     | Tick
+    | Alive
     | Written
     | RequestOn
     | LeaseDurable
@@ -250,9 +260,18 @@ Event = (
 # What the machine asks for.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchOn:
-    """Tell the relay to close."""
+    """Tell the relay to close, for as long as the lease may last."""
+
+    for_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepOn:
+    """The lease lasts longer now: set the outlet's own timer anew, where it has one."""
+
+    for_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +299,7 @@ class Refusal:
     message: str
 
 
-Effect = SwitchOn | SwitchOff | Note | Refusal
+Effect = SwitchOn | KeepOn | SwitchOff | Note | Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard.limits import Limits
 from gateway.guard.model import Sample, WriteResult
-from gateway.guard.requests import last_heard_ms
+from gateway.guard.requests import last_known_ms
 from gateway.guard.state import Finding, Measured, OutletState, Phase, Stop, SwitchOff
 from gateway.guard.turn import Turn, act, alarm, clear_alarms
 
@@ -86,7 +86,7 @@ def wait(turn: Turn) -> None:
         return
     if turn.now.mono_ms - off.attempt_ms >= RETRY_MS:
         _send(turn, off, urgent=off.attempts < AT_ONCE)
-    heard_ms = last_heard_ms(turn.state.measured, metered=turn.state.metered) or 0
+    heard_ms = last_known_ms(turn.state) or 0
     heard_ms = max(heard_ms, off.since_ms)
     silent_ms = turn.now.mono_ms - heard_ms
     if not off.silence_told and silent_ms >= turn.limits.silence.delay_s * 1000:

@@ -171,7 +171,7 @@ class Stage:
 
     def _call(self, verb: str, *rest: str) -> None:
         if verb == "on":
-            self.bus.switch_on(OutletId(rest[0]))
+            self.bus.switch_on(OutletId(rest[0]), 60_000)
         elif verb in ("off", "cut"):
             for outlet in rest:
                 self.bus.switch_off(OutletId(outlet), urgent=verb == "cut")

@@ -140,12 +140,16 @@ class Recorder:
     """A sink that keeps what it is told, in order. ``on_power`` may act at once."""
 
     samples: list[tuple[str, Sample]] = field(default_factory=list)
+    alive: list[tuple[str, int]] = field(default_factory=list)
     writes: list[tuple[str, bool, WriteResult]] = field(default_factory=list)
     devices: list[tuple[str, DeviceState, str]] = field(default_factory=list)
     buses: list[tuple[str, BusState, str]] = field(default_factory=list)
 
     def on_sample(self, outlet_id: OutletId, sample: Sample) -> None:
         self.samples.append((outlet_id, sample))
+
+    def on_alive(self, outlet_id: OutletId, at_ms: int) -> None:
+        self.alive.append((outlet_id, at_ms))
 
     def on_write(self, outlet_id: OutletId, wanted_on: bool, result: WriteResult) -> None:
         self.writes.append((outlet_id, wanted_on, result))

@@ -55,8 +55,12 @@ class NotingSwitch:
     told: list[tuple[str, str]] = field(default_factory=list)
     room: int = 100
 
-    def switch_on(self, outlet: OutletId) -> None:
+    def switch_on(self, outlet: OutletId, for_ms: int) -> None:
+        del for_ms
         self.told.append((outlet, "on"))
+
+    def keep_on(self, outlet: OutletId, for_ms: int) -> None:
+        self.told.append((outlet, f"keep on for {for_ms} ms"))
 
     def switch_off(self, outlet: OutletId, *, urgent: bool) -> None:
         self.told.append((outlet, "cut" if urgent else "off"))

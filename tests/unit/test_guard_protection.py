@@ -14,6 +14,7 @@ from gateway.guard.limits import (
     Full,
     InverseTime,
     Limits,
+    LongestTime,
     NoReaction,
     Release,
     Rule,
@@ -23,6 +24,8 @@ from gateway.guard.limits import (
 from gateway.guard.model import WriteResult
 from gateway.guard.rules import inverse_time_s
 from gateway.guard.state import (
+    Alive,
+    KeepOn,
     LeaseDurable,
     LeaseNotDurable,
     Lock,
@@ -33,6 +36,7 @@ from gateway.guard.state import (
     RequestReset,
     SwitchOff,
     SwitchOn,
+    Tick,
     Unlock,
     Written,
 )
@@ -63,7 +67,7 @@ def test_nothing_is_switched_before_the_lease_is_written_down() -> None:
     effects = machine.ask_on(lease)
     assert [type(e).__name__ for e in effects] == ["Note"]
     assert machine.feed(LeaseDurable(lease_id="another")) == ()
-    assert machine.feed(LeaseDurable(lease_id=lease.id)) == (SwitchOn(),)
+    assert machine.feed(LeaseDurable(lease_id=lease.id)) == (SwitchOn(for_ms=36_000_000),)
 
 
 def test_a_lease_that_cannot_be_written_down_is_taken_back() -> None:
@@ -125,8 +129,8 @@ def test_on_is_sent_again_only_while_it_is_the_same_decision() -> None:
     machine.ask_on(lease)
     machine.feed(LeaseDurable(lease_id=lease.id))
     failed = Written(wanted_on=True, result=WriteResult.FAILED)
-    assert machine.feed(failed) == (SwitchOn(),)
-    assert machine.feed(failed) == (SwitchOn(),)
+    assert machine.feed(failed) == (SwitchOn(for_ms=36_000_000),)
+    assert machine.feed(failed) == (SwitchOn(for_ms=36_000_000),)
     assert machine.feed(failed) == ()
 
 
@@ -591,3 +595,45 @@ def test_every_stop_reason_of_the_ap3000_family_can_be_expressed() -> None:
         "undervoltage", "no_load",
     }  # fmt: skip
     assert known <= {reason.value for reason in Reason}
+
+
+# Devices that tell changes by themselves, and devices with a timer of their own
+
+
+def test_a_meter_that_is_quiet_on_a_flat_load_is_not_silent_while_it_is_there() -> None:
+    machine = charging(Machine())
+    told_ms = machine.now_ms
+    for _ in range(800):
+        machine.now_ms += 1_000
+        machine.feed(Alive(machine.now_ms))
+    assert machine.ends() == []
+    assert machine.state.measured.power_ms == told_ms, "a value keeps its own time"
+    machine.now_ms += 30_000
+    machine.feed(Tick())
+    assert machine.ends() == ["silence"]
+
+
+def test_being_there_is_no_value() -> None:
+    machine = Machine()
+    machine.feed(Alive(machine.now_ms))
+    assert refusal_codes(machine.ask_on()) == ["device_silent"]
+    machine.sample()
+    machine.now_ms += 60_000
+    machine.feed(Alive(machine.now_ms + 1))
+    assert refusal_codes(machine.ask_on()) == ["device_silent"], "a sign of life from the future"
+    machine.feed(Alive(machine.now_ms))
+    assert refusal_codes(machine.ask_on()) == []
+
+
+def test_the_outlets_own_timer_is_told_how_long_the_lease_may_last() -> None:
+    machine = Machine(limits=Limits(longest_time=LongestTime(delay_s=7_200)))
+    machine.sample()
+    lease = machine.lease(for_s=600)
+    machine.ask_on(lease)
+    machine.now_ms += 1_000
+    assert machine.feed(LeaseDurable(lease_id=lease.id)) == (SwitchOn(for_ms=599_000),)
+    machine.sample(150)
+    effects = machine.feed(
+        Renew(lease_id=lease.id, until_ms=machine.now_ms + 86_400_000, actor="x")
+    )
+    assert effects[-1] == KeepOn(for_ms=7_200_000 - (machine.now_ms - lease.granted_ms))

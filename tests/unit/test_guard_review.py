@@ -658,7 +658,9 @@ def test_the_on_is_not_sent_again_for_a_write_that_succeeded() -> None:
     machine.ask_on()
     machine.feed(LeaseDurable(lease_id="lease-1"))
     assert machine.feed(Written(wanted_on=True, result=WriteResult.DONE)) == ()
-    assert [e for _, e in machine.effects if isinstance(e, SwitchOn)] == [SwitchOn()]
+    assert [e for _, e in machine.effects if isinstance(e, SwitchOn)] == [
+        SwitchOn(for_ms=36_000_000)
+    ]
 
 
 def test_the_time_shown_is_that_of_the_older_of_relay_and_meter(tmp_path: Path) -> None:

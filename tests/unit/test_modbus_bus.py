@@ -562,7 +562,7 @@ def test_a_command_for_an_outlet_elsewhere_is_refused() -> None:
     async def main() -> None:
         bus = ModbusBus(LINE, two(1), Recorder(), LoopClock())
         with pytest.raises(NotKnown, match="m7-1"):
-            bus.switch_on(OutletId("m7-1"))
+            bus.switch_on(OutletId("m7-1"), 60_000)
         with pytest.raises(NotKnown, match="m7-1"):
             bus.switch_off(OutletId("m7-1"), urgent=True)
 

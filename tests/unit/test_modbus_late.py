@@ -373,7 +373,7 @@ def test_whatever_comes_late_nothing_is_taken_for_something_else(
             sent = await stage.line.sent.get()
             outlet = OutletId(f"m{sent[0]}-1")
             if call == "on":
-                stage.bus.switch_on(outlet)
+                stage.bus.switch_on(outlet, 60_000)
             elif call:
                 stage.bus.switch_off(outlet, urgent=call == "cut")
             doubter.slow.ask(sent, delay_ms)
