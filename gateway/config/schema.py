@@ -42,10 +42,13 @@ _FIELDS: dict[str, tuple[str, list[Any]]] = {
     "pickup_a": ("Is of IEC 60255: the current from which time runs, in A.", [10.0]),
     "curve": ("Curve of IEC 60255.", ["very_inverse"]),
     "time_multiplier": ("TMS of IEC 60255.", [0.1]),
-    "float_w": ("A charge floats below this power, in W.", [10]),
-    "float_share": ("Or below this share of its plateau.", [0.2]),
+    "float_w": ("A charge floats below this power, in W.", [2]),
+    "float_share": ("Or below this share of its plateau.", [0.06]),
+    "taper_w": ("A charge tapers below this power, in W.", [10]),
+    "taper_share": ("Or below this share of its plateau.", [0.2]),
+    "taper_delay_s": ("A charge that tapers ends after this time, in s.", [14400]),
     "restart_w": ("A rise of more than this starts the delay anew, in W.", [6]),
-    "settle_s": ("A charge that floated so long has tapered, in s.", [60]),
+    "settle_s": ("A charge that was so low for so long has tapered, in s.", [60]),
 }
 
 

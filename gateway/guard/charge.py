@@ -35,11 +35,11 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
     zero_w = (limits.unplugged or _UNPLUGGED).below_w
     level_w = _smoothed(charge, power_w, at_ms, full.settle_s)
     plateau_w = max(charge.plateau_w, level_w)
-    float_w = _float_threshold_w(full, plateau_w)
+    taper_w = _taper_threshold_w(full, plateau_w)
 
     zero = power_w < zero_w
-    low = not zero and power_w <= float_w
-    high = power_w > PLATEAU_SHARE * plateau_w and power_w > float_w
+    low = not zero and power_w <= taper_w
+    high = power_w > PLATEAU_SHARE * plateau_w and power_w > taper_w
 
     low_since_ms = _since(charge.low_since_ms, at_ms, lasts=low)
     high_since_ms = _since(charge.high_since_ms, at_ms, lasts=high)
@@ -52,7 +52,11 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
 
     load_seen = charge.load_seen or power_w >= load_w
     float_since_ms, reference_w = _floating(
-        charge, power_w, at_ms, full, lasts=load_seen and power_w <= float_w
+        charge,
+        power_w,
+        at_ms,
+        full,
+        lasts=load_seen and power_w <= _float_threshold_w(full, plateau_w),
     )
     return charge._replace(
         sample_ms=at_ms,
@@ -110,18 +114,29 @@ def _zero(charge: Charge, limits: Limits) -> Finding | None:
 
 def _float(charge: Charge, limits: Limits) -> Finding | None:
     rule = limits.full
-    if rule is None or charge.float_since_ms is None or charge.sample_ms is None:
+    if rule is None or charge.sample_ms is None:
         return None
-    held_ms = charge.sample_ms - charge.float_since_ms
-    if held_ms < rule.delay_s * 1000:
-        return None
-    evidence = {
+    plateau_w = charge.plateau_w
+    if charge.float_since_ms is not None:
+        held_ms = charge.sample_ms - charge.float_since_ms
+        if held_ms >= rule.delay_s * 1000:
+            threshold_w = _float_threshold_w(rule, plateau_w)
+            return _finding(Reason.FULL, rule, _level(charge, threshold_w, held_ms))
+    if charge.low_since_ms is not None:
+        held_ms = charge.sample_ms - charge.low_since_ms
+        if charge.load_seen and held_ms >= rule.taper_delay_s * 1000:
+            threshold_w = _taper_threshold_w(rule, plateau_w)
+            return _finding(Reason.FULL, rule, _level(charge, threshold_w, held_ms))
+    return None
+
+
+def _level(charge: Charge, threshold_w: float, held_ms: int) -> dict[str, float | int | bool]:
+    return {
         "plateau_w": round(charge.plateau_w, 1),
-        "float_w": round(charge.float_reference_w, 1),
-        "threshold_w": round(_float_threshold_w(rule, charge.plateau_w), 1),
+        "float_w": round(charge.before_zero_w, 1),
+        "threshold_w": round(threshold_w, 1),
         "held_ms": held_ms,
     }
-    return _finding(Reason.FULL, rule, evidence)
 
 
 def _floating(
@@ -145,6 +160,11 @@ def _smoothed(charge: Charge, power_w: float, at_ms: int, settle_s: float) -> fl
 
 def _float_threshold_w(full: Full, plateau_w: float) -> float:
     return max(full.float_w, full.float_share * plateau_w)
+
+
+def _taper_threshold_w(full: Full, plateau_w: float) -> float:
+    """Never below the other: what floats has tapered."""
+    return max(full.taper_w, full.taper_share * plateau_w, _float_threshold_w(full, plateau_w))
 
 
 def _since(since_ms: int | None, at_ms: int, *, lasts: bool) -> int | None:

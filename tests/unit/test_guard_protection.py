@@ -301,13 +301,24 @@ def test_floating_is_full_and_a_rise_starts_the_time_anew() -> None:
     limits = Limits(full=Full(delay_s=600))
     machine = charging(Machine(limits), power_w=170, seconds=900)
     for _ in range(590):
-        machine.sample(20)
-    machine.sample(30)
+        machine.sample(2)
+    machine.sample(9)
     for _ in range(595):
-        machine.sample(20)
+        machine.sample(2)
     assert machine.ends() == []
     for _ in range(10):
-        machine.sample(20)
+        machine.sample(2)
+    assert machine.ends() == ["full"]
+
+
+def test_a_last_stage_above_the_float_ends_after_its_own_time() -> None:
+    limits = Limits(full=Full(taper_delay_s=7_200))
+    machine = charging(Machine(limits), power_w=170, seconds=900)
+    for _ in range(7_190):
+        machine.sample(28)
+    assert machine.ends() == []
+    for _ in range(15):
+        machine.sample(28)
     assert machine.ends() == ["full"]
 
 
