@@ -5,7 +5,7 @@
 #   make test    every test                   make test ARGS="tests/unit -k journal"
 #   make check   linter, types, import rules
 #   make bench   figures of latency and bus   make bench ARGS="--quick"
-#   make soak    hours under load             make soak ARGS="--minutes 10"
+#   make soak    longer runs                  make soak ARGS="--only charges --charges 500"
 
 PYTHON ?= python3
 ARGS ?=

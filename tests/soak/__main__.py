@@ -1,144 +1,44 @@
-"""``make soak``: a guard under load and faults for a long time. Prints a verdict for each promise.
-
-Outlets are overloaded, cut, reset and switched on again, plugs are pulled, devices fall silent
-and spoil answers. Meanwhile the guard's memory and files must not grow, every cut-off must
-happen, and its facts must have neither gap nor duplicate.
-"""
+"""``make soak``: what takes longer than a bench. Prints a verdict for each promise."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import secrets
-import shutil
-import statistics
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from gateway.core.errors import PilegateError
-from gateway.link.client import FactArrived, GuardClient
-from tests.bench.cuts import Stopwatch
-from tests.bench.figures import table
-from tests.bench.guard import guarding, switch_all_on
 from tests.bench.processes import BenchFailed
-from tests.bench.serial_line import simulating
-from tests.bench.sites import write_tcp_site
-from tests.soak.trouble import Trouble
+from tests.soak.charges import soak_charges
+from tests.soak.wire import soak_wire
 
-MODULES = 20
-SAMPLE_EVERY_S = 5.0
-SETTLE_S = 5.0
-MOST_GROWTH_SHARE = 0.10
-MOST_GROWTH_KIB = 8_192
-MOST_NEW_FILES = 4
-
-
-@dataclass(slots=True)
-class Health:
-    """What the guard's process held, sampled over time."""
-
-    memory_kib: list[int] = field(default_factory=list)
-    files: list[int] = field(default_factory=list)
-
-    def take(self, pid: int) -> None:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-        self.memory_kib.append(int(line.split()[1]))
-        self.files.append(sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
-
-    def growth(self, values: Sequence[int]) -> float:
-        """Median of the last quarter less that of the second: the first one is warming up."""
-        quarter = max(1, len(values) // 4)
-        return statistics.median(values[-quarter:]) - statistics.median(
-            values[quarter : 2 * quarter]
-        )
-
-
-@dataclass(slots=True)
-class Facts:
-    """The sequence of facts, as somebody who follows sees it."""
-
-    last: int = 0
-    broken: int = 0
-
-    async def follow(self, client: GuardClient) -> None:
-        async for notice in client.follow(facts_after=0):
-            if isinstance(notice, FactArrived):
-                self.broken += notice.fact.seq != self.last + 1
-                self.last = notice.fact.seq
+PARTS = ("charges", "wire")
 
 
 def main() -> int:
-    """Soak for a while. Exit status 1 when a promise was broken."""
+    """Soak what was asked for. Exit status 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=120.0, help="at least 1")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be repeated")
+    parser.add_argument("--minutes", type=float, default=120.0, help="of the wire; at least 1")
+    parser.add_argument("--charges", type=int, default=10_000, help="without a fault, and with one")
+    parser.add_argument("--seed", type=int, help="of the charges and of the trouble on the wire")
     arguments = parser.parse_args()
-    folder = (Path(".bench") / secrets.token_hex(4)).absolute()
-    folder.mkdir(parents=True)
+    seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
+    parts = arguments.only or PARTS
+    print(f"seed {seed}", flush=True)
     try:
-        good = asyncio.run(_soak(folder, max(1.0, arguments.minutes) * 60, arguments.seed))
+        good = [
+            soak_charges(arguments.charges, seed)
+            if part == "charges"
+            else soak_wire(max(1.0, arguments.minutes), seed)
+            for part in PARTS
+            if part in parts
+        ]
     except (BenchFailed, PilegateError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    if good:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are kept in {folder}")
-    return 0 if good else 1
-
-
-async def _soak(folder: Path, seconds: float, seed: int) -> bool:
-    site = write_tcp_site(folder, MODULES)
-    health, facts, watch = Health(), Facts(), Stopwatch()
-    async with simulating(site, folder) as simulator, guarding(site, folder) as (guard, client):
-        await switch_all_on(client, site.in_turn())
-        follower = await GuardClient.connect(site.socket)
-        following = asyncio.create_task(facts.follow(follower))
-        simulator.on_event = watch.on_event
-        trouble = Trouble(simulator, client, site.outlets, MODULES, seed)
-        making = asyncio.create_task(trouble.make())
-        until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s and not following.done() and not making.done():
-            await asyncio.sleep(SAMPLE_EVERY_S)
-            guard.require_alive()
-            health.take(guard.pid)
-        making.cancel()
-        await asyncio.sleep(SETTLE_S)
-        last = (await client.call("hello"))["seq"]
-        for task in (making, following):
-            if task.done() and not task.cancelled():
-                task.result()
-        following.cancel()
-        await follower.close()
-        simulator.on_event = None
-    return _judge(health, facts, watch, trouble, last)
-
-
-def _judge(health: Health, facts: Facts, watch: Stopwatch, trouble: Trouble, last: int) -> bool:
-    memory_kib, files = health.growth(health.memory_kib), health.growth(health.files)
-    bound_kib = MOST_GROWTH_KIB + MOST_GROWTH_SHARE * statistics.median(health.memory_kib)
-    slowest_ms = max(watch.latencies_ms, default=0.0)
-    verdicts = [
-        ("memory grew, KiB", f"{memory_kib:.0f}", f"<= {bound_kib:.0f}", memory_kib <= bound_kib),
-        ("open files grew", f"{files:.0f}", f"<= {MOST_NEW_FILES}", files <= MOST_NEW_FILES),
-        ("cut-offs", len(watch.latencies_ms), "> 0", bool(watch.latencies_ms)),
-        ("slowest cut-off, ms", f"{slowest_ms:.1f}", "", True),
-        ("over and still on", watch.missing, "0", watch.missing == 0),
-        ("facts followed", facts.last, f"{last}", facts.last >= last > 0),
-        ("gaps and duplicates", facts.broken, "0", facts.broken == 0),
-        ("faults made", sum(trouble.made.values()), "", True),
-    ]
-    rows = [
-        (name, "good" if good else "BAD", found, bound) for name, found, bound, good in verdicts
-    ]
-    print(table(["", "", "found", "bound"], rows))
-    return all(good for *_, good in verdicts)
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,241 @@
+"""One charge through the protection, second by second, as a poll would see it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from gateway.core.clock import Now
+from gateway.core.facts import FactKind
+from gateway.core.reasons import Reason
+from gateway.guard.limits import Limits
+from gateway.guard.model import Lease, Sample, WriteResult
+from gateway.guard.protection import step
+from gateway.guard.state import (
+    Event,
+    LeaseDurable,
+    Note,
+    OutletState,
+    RequestOff,
+    RequestOn,
+    SwitchOff,
+    SwitchOn,
+    Tick,
+    Written,
+)
+from simulators.physics import draw_at
+from tests.soak.course import Charge, Rider, draw_charge
+from tests.soak.faults import EXPECTED, SLACK_S, WITHIN_S, Fault, draw_fault
+from tests.soak.ranges import LEASE_S, LOST_POLLS, RANGES
+
+ENOUGH = 0.95
+"""A charge that ends by itself has delivered this share of what the battery would take."""
+AFTER_S = 4.2 * 3_600
+"""How long after the charger has done its work an end is waited for."""
+DONE_BEFORE = "(full before it)"
+WATCH_S = 900.0
+"""How long after a fault its end is waited for."""
+
+
+@dataclass(slots=True)
+class Told:
+    """A fact, and the second in which it came."""
+
+    second: float
+    kind: FactKind
+    reason: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of one charge."""
+
+    seed: int
+    fault: str
+    ended: str
+    """The reason that decided, or ``nothing``."""
+    good: bool
+    late_s: float
+    """With a fault: how long after it, less the rule's delay."""
+    share: float
+    """What was delivered of what the battery would have taken."""
+    about: str
+
+
+@dataclass(slots=True)
+class Play:
+    """An outlet with a relay, a meter and a rider."""
+
+    seed: int
+    charge: Charge
+    rider: Rider
+    fault: Fault | None
+    rng: random.Random
+    limits: Limits = field(default_factory=Limits)
+    state: OutletState = field(default_factory=lambda: OutletState(metered=True))
+    now_ms: int = 1_000_000
+    relay_on: bool = False
+    told: list[Told] = field(default_factory=list)
+    second: float = 0.0
+    _contact: bool = False
+    _frozen: tuple[float, float, float] | None = None
+
+    def feed(self, event: Event) -> None:
+        """Feed the machine and obey it."""
+        now = Now(self.now_ms, self.now_ms)
+        self.state, effects = step(self.state, event, self.limits, now)
+        for effect in effects:
+            match effect:
+                case SwitchOn():
+                    self._switch(on=True)
+                case SwitchOff():
+                    self._switch(on=False)
+                case Note():
+                    self.told.append(Told(self.second, effect.kind, str(effect.reason)))
+
+    def _switch(self, *, on: bool) -> None:
+        kind = self.fault.kind if self.fault is not None else ""
+        if on and kind == "not closing":
+            return
+        self.relay_on = on
+        if on or kind != "welded":
+            self._contact = on
+        self.feed(Written(wanted_on=on, result=WriteResult.DONE))
+
+    def begin(self) -> None:
+        """Switch the outlet on."""
+        self.feed(self._sample(230.0, 0.0, 0.0))
+        lease = Lease(
+            id="l",
+            request_id="r",
+            actor="soak",
+            reason="soak",
+            granted_ms=self.now_ms,
+            granted_utc_ms=self.now_ms,
+            until_ms=self.now_ms + round(LEASE_S * 1000),
+        )
+        self.feed(RequestOn(lease=lease))
+        self.feed(LeaseDurable(lease_id="l"))
+
+    def live(self) -> None:
+        """Live until something has ended the charge, or nothing will."""
+        emf_v = RANGES["mains"].draw(self.rng)
+        ohm = RANGES["way to the outlet"].draw(self.rng)
+        volts_rms = RANGES["noise of the mains"].draw(self.rng)
+        load_rms = RANGES["noise of the load"].draw(self.rng)
+        amps = 0.0
+        until_s = self.charge.whole_s + AFTER_S
+        while self.second < until_s and not self._is_over():
+            self.second += 1.0
+            self.now_ms += 1_000
+            volts = max(0.0, emf_v + volts_rms * self.rng.gauss(0, 1) - ohm * amps)
+            volts = self._disturbed(volts)
+            watts, amps = self._draw(volts)
+            noise = 1 + load_rms * self.rng.gauss(0, 1)
+            self._poll(volts, amps * noise, watts * noise)
+
+    def _is_over(self) -> bool:
+        if self.fault is None:
+            return any(told.kind is FactKind.LEASE_ENDED for told in self.told)
+        if self.second > self.fault.at_s + WATCH_S + self.fault.figures.get("ramp_s", 0.0):
+            return True
+        wanted = EXPECTED[self.fault.kind]
+        return any(told.reason in wanted and told.second >= self.fault.at_s for told in self.told)
+
+    def _disturbed(self, volts: float) -> float:
+        fault = self.fault
+        if fault is None or self.second < fault.at_s:
+            return volts
+        if fault.kind in ("overvoltage", "undervoltage"):
+            return fault.figures["volts"]
+        if fault.kind == "welded" and self.state.lease is not None:
+            self.feed(RequestOff(actor="soak", reason=Reason.REQUESTED))
+        return volts
+
+    def _draw(self, volts: float) -> tuple[float, float]:
+        fault, there = self.fault, volts if self._contact else 0.0
+        begun = fault is not None and self.second >= fault.at_s
+        if fault is not None and begun and fault.kind == "pulled plug":
+            return 0.0, 0.0
+        if fault is not None and begun and fault.kind == "wrong appliance":
+            watts = fault.figures["appliance_w"] * (there / 230) ** 2
+            return watts, watts / there if there else 0.0
+        draw = self.rider.step(1.0, there)
+        if fault is None or not begun or not there:
+            return draw.power_w, draw.current_a
+        if fault.kind == "short":
+            amps = fault.figures["current_a"]
+            return amps * there, amps
+        extra = draw_at(fault.extra_w(self.second), there, 0.98)
+        return draw.power_w + extra.power_w, draw.current_a + extra.current_a
+
+    def _poll(self, volts: float, amps: float, watts: float) -> None:
+        fault = self.fault
+        begun = fault is not None and self.second >= fault.at_s
+        if fault is not None and begun and fault.kind == "frozen meter":
+            self._frozen = self._frozen or (volts, amps, watts)
+            volts, amps, watts = self._frozen
+            if self.second >= fault.at_s + 300 and self.state.lease is not None:
+                self.feed(RequestOff(actor="soak", reason=Reason.REQUESTED))
+        silent = fault is not None and begun and fault.kind == "silence"
+        if silent or self.rng.random() < LOST_POLLS:
+            self.feed(Tick())
+        else:
+            self.feed(self._sample(volts, amps, watts))
+
+    def _sample(self, volts: float, amps: float, watts: float) -> Sample:
+        fault = self.fault
+        heat_c = 30.0
+        if fault is not None and fault.kind == "temperature" and self.second >= fault.at_s:
+            heat_c = fault.figures["heat_c"]
+        return Sample(
+            at_ms=self.now_ms,
+            utc_ms=self.now_ms,
+            voltage_v=round(volts, 1),
+            current_a=round(abs(amps), 2),
+            power_w=round(abs(watts), 1),
+            temperature_c=heat_c,
+            relay_on=self.relay_on,
+        )
+
+    def verdict(self) -> Verdict:
+        """Judge what was told."""
+        share = self.rider.delivered_wh / self.charge.whole_wh if self.charge.whole_wh else 1.0
+        ends = [told for told in self.told if told.kind in _DECIDES]
+        about = (
+            f"{self.charge.kind} {self.charge.plateau_w:.0f} W {self.charge.whole_s / 3600:.1f} h"
+        )
+        if self.fault is None:
+            ended = ends[0].reason if ends else "nothing"
+            good = ended == "full" and share >= ENOUGH and len(ends) == 1
+            return Verdict(self.seed, "", ended, good, 0.0, share, about)
+        fault = self.fault
+        found = [t for t in ends if t.reason in EXPECTED[fault.kind] and t.second >= fault.at_s]
+        others = [told for told in ends if told.second < fault.at_s]
+        if others and others[0].reason == "full" and share >= ENOUGH:
+            return Verdict(self.seed, fault.kind, DONE_BEFORE, True, 0.0, share, about)
+        if not found:
+            ended = others[0].reason if others else (ends[0].reason if ends else "nothing")
+            return Verdict(self.seed, fault.kind, ended, False, 0.0, share, f"{about} {fault}")
+        late_s = found[0].second - fault.at_s - WITHIN_S[fault.kind]
+        late_s -= fault.figures.get("ramp_s", 0.0) if fault.kind == "overload, slow" else 0.0
+        if fault.kind == "frozen meter":
+            late_s = 0.0
+        good = not others and late_s <= SLACK_S
+        return Verdict(
+            self.seed, fault.kind, found[0].reason, good, late_s, share, f"{about} {fault}"
+        )
+
+
+_DECIDES = frozenset({FactKind.LEASE_ENDED, FactKind.OUTLET_CUT, FactKind.OUTLET_ALARM})
+
+
+def play(seed: int, fault: str | None) -> Verdict:
+    """Draw a charge by its seed, with a fault or without one, and live through it."""
+    rng = random.Random(seed)
+    charge = draw_charge(rng)
+    drawn = None if fault is None else draw_fault(rng, fault, charge)
+    one = Play(seed, charge, charge.rider(), drawn, rng)
+    one.begin()
+    one.live()
+    return one.verdict()
