@@ -28,6 +28,8 @@ class Reason(StrEnum):
     UNPLUGGED = "unplugged"
     NO_LOAD = "no_load"
     LOW_POWER = "low_power"
+    # What does not belong on a charging outlet
+    WRONG_APPLIANCE = "wrong_appliance"
     # Electrical protection
     OVERCURRENT_INSTANT = "overcurrent_instant"
     OVERCURRENT = "overcurrent"

@@ -30,7 +30,10 @@ _MEASURED_BY = {
     Reason.DEVICE_ALARM: "alarm",
 }
 _CLEARED_BY_SAMPLES = frozenset(
-    {*_MEASURED_BY, Reason.WELDED, Reason.SILENCE, Reason.NO_LEASE},
+    {
+        *_MEASURED_BY,
+        *(Reason.WELDED, Reason.SILENCE, Reason.NO_LEASE, Reason.WRONG_APPLIANCE),
+    }
 )
 
 

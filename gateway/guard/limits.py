@@ -223,6 +223,27 @@ class Full(Rule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WrongAppliance(Rule):
+    """Acts when what is plugged in has looked like no charger for ``delay_s``.
+
+    That is a load above ``above_w``, which no charger draws (up to 900 W: domain facts, section
+    1), and a resistive one above ``resistive_above_w``.
+    """
+
+    action: Action = Action.ALARM
+    delay_s: float = 10.0
+    above_w: float = 1_000.0
+    resistive_above_w: float = 200.0
+
+    def __post_init__(self) -> None:
+        Rule.__post_init__(self)
+        _require(0 < self.above_w <= 30_000, "above_w is above 0 and at most 30000")
+        _require(
+            0 < self.resistive_above_w <= 30_000, "resistive_above_w is above 0 and at most 30000"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LongestTime(Rule):
     """Acts when a lease, with all its renewals, has lasted ``delay_s``."""
 
@@ -291,6 +312,7 @@ class Limits:
     unplugged: Unplugged | None = field(default_factory=Unplugged)
     no_load: NoLoad | None = field(default_factory=NoLoad)
     full: Full | None = field(default_factory=Full)
+    wrong_appliance: WrongAppliance | None = field(default_factory=WrongAppliance)
     longest_time: LongestTime = field(default_factory=LongestTime)
     silence: Silence = field(default_factory=Silence)
     welded: Welded = field(default_factory=Welded)

@@ -8,6 +8,7 @@ from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import energy
 from gateway.guard.limits import Action, Limits, Release
+from gateway.guard.load import Plugged
 from gateway.guard.model import Lease
 from gateway.guard.state import (
     Charge,
@@ -35,7 +36,10 @@ FORBIDS_START = (
     Reason.WELDED,
 )
 
-_LOADS = (Reason.OVERCURRENT_INSTANT, Reason.OVERCURRENT, Reason.OVERPOWER)
+_LOADS = (
+    *(Reason.OVERCURRENT_INSTANT, Reason.OVERCURRENT, Reason.OVERPOWER),
+    Reason.WRONG_APPLIANCE,
+)
 
 
 def on(turn: Turn, request: RequestOn) -> None:
@@ -139,6 +143,7 @@ def durable(turn: Turn, event: LeaseDurable) -> None:
         phase=Phase.STARTING,
         phase_ms=turn.now.mono_ms,
         charge=Charge(on_ms=turn.now.mono_ms),
+        plugged=Plugged(),
         on_attempts=1,
     )
     turn.effects.append(SwitchOn(for_ms=left_ms(state.lease, turn)))

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import charge as charges
-from gateway.guard import energy, rules
+from gateway.guard import energy, load, rules
 from gateway.guard.clearing import clear
 from gateway.guard.intake import news
 from gateway.guard.limits import Action, Release
@@ -116,12 +116,16 @@ def _deliver(turn: Turn, sample: Sample) -> None:
     charge = state.charge
     if sample.power_w is not None and charge is not None:
         charge = charges.follow(charge, sample.power_w, sample.at_ms, turn.limits)
-    turn.state = state._replace(energy=counted, charge=charge)
+    plugged = load.follow(state.plugged, sample)
+    turn.state = state._replace(energy=counted, charge=charge, plugged=plugged)
 
 
 def _ends(turn: Turn) -> list[Finding]:
     state = turn.state
     found: list[Finding] = []
+    stranger = _stranger(turn)
+    if stranger is not None:
+        found.append(stranger)
     if state.charge is not None:
         ended = charges.ending(state.charge, turn.limits, turn.now.mono_ms)
         if ended is not None:
@@ -133,6 +137,39 @@ def _ends(turn: Turn) -> list[Finding]:
             evidence = {"energy_mwh": used_mwh, "limit_mwh": lease.energy_mwh}
             found.append(plain(Reason.LEASE_ENERGY, evidence))
     return found
+
+
+def _stranger(turn: Turn) -> Finding | None:
+    """Say so when what is plugged in has looked like no charger for long enough."""
+    rule, state = turn.limits.wrong_appliance, turn.state
+    if rule is None:
+        return None
+    found = load.judge(state.plugged, rule)
+    since_ms = state.holds.get(Reason.WRONG_APPLIANCE)
+    at_ms = state.plugged.sample_ms
+    if found.kind is not load.Kind.APPLIANCE:
+        turn.drop_hold(Reason.WRONG_APPLIANCE)
+        return None
+    if since_ms is None:
+        since_ms = state.plugged.since_ms or at_ms if found.level_w <= rule.above_w else at_ms
+        holds = MappingProxyType({**state.holds, Reason.WRONG_APPLIANCE: since_ms})
+        turn.state = state._replace(holds=holds)
+    if at_ms - since_ms < rule.delay_s * 1000:
+        return None
+    return Finding(
+        reason=Reason.WRONG_APPLIANCE,
+        action=rule.action,
+        release=rule.release,
+        cooldown_s=rule.cooldown_s,
+        evidence={
+            "kind": found.kind.value,
+            "confidence": found.confidence,
+            "level_w": round(found.level_w, 1),
+            "power_factor": None if found.power_factor is None else round(found.power_factor, 3),
+            "stepped": found.stepped,
+            "held_ms": at_ms - since_ms,
+        },
+    )
 
 
 def _follow_relay(turn: Turn, sample: Sample) -> None:

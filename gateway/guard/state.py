@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard.limits import Action, Release
+from gateway.guard.load import Plugged
 from gateway.guard.model import Lease, Sample, WriteResult
 
 _NOTHING: Mapping[Reason, int] = MappingProxyType({})
@@ -140,6 +141,8 @@ class OutletState(NamedTuple):
     """The newest samples, oldest first: evidence for what is decided."""
     lease: Lease | None = None
     charge: Charge | None = None
+    plugged: Plugged = Plugged()
+    """What is plugged in, since the outlet was switched on."""
     energy: Energy = Energy()
     inverse_share: float = 0.0
     """How much of its time to trip the inverse-time element has used, 0 to 1."""

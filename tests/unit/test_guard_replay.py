@@ -39,7 +39,8 @@ def test_a_limit_can_be_tried() -> None:
 
 
 def test_a_rule_that_only_says_so_leaves_the_charge_running() -> None:
-    limits = Limits(overpower=AbovePower(above_w=1000, delay_s=3, action=Action.ALARM))
+    rule = AbovePower(above_w=1000, delay_s=3, action=Action.ALARM)
+    limits = Limits(overpower=rule, wrong_appliance=None)
     found = replay(rows("appliance-kettle.csv"), limits)
     assert found.end is None
     assert [(alarm.kind, alarm.reason) for alarm in found.alarms] == [

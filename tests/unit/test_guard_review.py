@@ -406,7 +406,8 @@ def test_the_cool_down_needs_the_quantity_and_no_gap() -> None:
 
 def test_an_alarm_of_inverse_time_does_not_flood() -> None:
     rule = InverseTime(pickup_a=4, action=Action.ALARM)
-    machine = charging(Machine(Limits(overcurrent_inverse=rule, overcurrent=None)))
+    limits = Limits(overcurrent_inverse=rule, overcurrent=None, wrong_appliance=None)
+    machine = charging(Machine(limits))
     for _ in range(120):
         machine.sample(1_500)
     assert machine.reasons(FactKind.OUTLET_ALARM) == ["overcurrent_inverse"]

@@ -1,0 +1,152 @@
+"""What is plugged in, from what the first seconds look like."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.facts import FactKind
+from gateway.guard.limits import Action, Limits, WrongAppliance
+from gateway.guard.load import Judgement, Kind, Plugged, follow, judge
+from gateway.guard.model import Sample
+from simulators.appliances import Appliance, ApplianceSettings
+from simulators.chargers import CcCvCharger, ChargerSettings
+from simulators.physics import Load
+from tests.support.machine import Machine, trace
+
+RULE = WrongAppliance()
+
+
+def sample(at_s: float, power_w: float, current_a: float, voltage_v: float = 230.0) -> Sample:
+    at_ms = 1_000_000 + round(at_s * 1000)
+    return Sample(
+        at_ms=at_ms, utc_ms=at_ms, power_w=power_w, current_a=current_a, voltage_v=voltage_v
+    )
+
+
+def seen(load: Load, seconds: int = 12, voltage_v: float = 230.0) -> Judgement:
+    """Plug a load in and look at it each second, as a meter of two digits shows it."""
+    plugged = Plugged()
+    for second in range(seconds):
+        draw = load.step(1.0, voltage_v)
+        plugged = follow(
+            plugged, sample(second, round(draw.power_w, 1), round(draw.current_a, 2), voltage_v)
+        )
+    return judge(plugged, RULE)
+
+
+@pytest.mark.parametrize("plateau_w", [60, 180, 360, 900])
+@pytest.mark.parametrize("power_factor", [0.45, 0.6, 0.9])
+def test_a_charger_is_a_charger_within_ten_seconds(plateau_w: float, power_factor: float) -> None:
+    settings = ChargerSettings(plateau_w=plateau_w, power_factor=power_factor, ramp_s=3)
+    found = seen(CcCvCharger(settings), seconds=10)
+    assert found.kind is Kind.CHARGER
+    assert found.confidence >= 0.9
+    assert found.power_factor == pytest.approx(power_factor, abs=0.1)
+
+
+@pytest.mark.parametrize("power_w", [300, 800, 1_955, 2_900])
+@pytest.mark.parametrize("voltage_v", [200.0, 230.0, 253.0])
+def test_a_kettle_is_an_appliance_within_ten_seconds(power_w: float, voltage_v: float) -> None:
+    found = seen(Appliance(ApplianceSettings(power_w=power_w)), 10, voltage_v)
+    assert found.kind is Kind.APPLIANCE
+    assert found.stepped is True
+
+
+def test_a_vacuum_cleaner_is_an_appliance() -> None:
+    settings = ApplianceSettings(
+        power_w=1_145, power_factor=0.95, ripple=0.03, inrush=3, resistive=False
+    )
+    assert seen(Appliance(settings, seed=1), 20).kind is Kind.APPLIANCE
+
+
+def test_a_corrected_charger_without_a_soft_start_is_unknown_and_not_an_appliance() -> None:
+    settings = ChargerSettings(plateau_w=300, power_factor=0.98, ramp_s=0.1)
+    assert seen(CcCvCharger(settings)).kind is Kind.UNKNOWN
+
+
+def test_nothing_is_nothing_and_a_first_glance_is_unknown() -> None:
+    assert judge(Plugged(), RULE).kind is Kind.NOTHING
+    assert judge(follow(Plugged(), sample(0, 3.0, 0.02)), RULE).kind is Kind.NOTHING
+    assert judge(follow(Plugged(), sample(0, 1_900.0, 8.3)), RULE).kind is Kind.UNKNOWN
+
+
+def test_what_is_plugged_in_after_another_is_judged_by_itself() -> None:
+    plugged = Plugged()
+    for second in range(60):
+        plugged = follow(plugged, sample(second, 1_900.0, 8.3))
+    assert judge(plugged, RULE).kind is Kind.APPLIANCE
+    for second in range(60, 66):
+        plugged = follow(plugged, sample(second, 0.0, 0.0))
+    assert judge(plugged, RULE).kind is Kind.NOTHING
+    for second in range(66, 80):
+        watts = min(180.0, 60.0 * (second - 65))
+        plugged = follow(plugged, sample(second, watts, watts / 230 / 0.6))
+    assert judge(plugged, RULE).kind is Kind.CHARGER
+
+
+@given(st.lists(st.tuples(st.floats(0, 4_000), st.floats(0, 40), st.floats(0, 300)), max_size=60))
+def test_no_course_breaks_the_judgement(rows: list[tuple[float, float, float]]) -> None:
+    plugged = Plugged()
+    for second, (watts, amps, volts) in enumerate(rows):
+        plugged = follow(plugged, sample(second, watts, amps, volts))
+        found = judge(plugged, RULE)
+        assert 0 <= found.confidence <= 1
+        assert found.power_factor is None or 0 <= found.power_factor <= 1
+
+
+def play(limits: Limits, name: str) -> Machine:
+    machine = Machine(limits)
+    machine.switch_on()
+    rows = trace(name)
+    second, index = 0, 0
+    while second < rows[-1][0] and not machine.ends():
+        while index + 1 < len(rows) and rows[index + 1][0] <= second:
+            index += 1
+        machine.sample(rows[index][1] if machine.relay_on else 0.0)
+        second += 1
+    return machine
+
+
+@pytest.mark.parametrize("name", ["appliance-kettle.csv", "appliance-vacuum.csv"])
+def test_a_wrong_appliance_is_alarmed_once_or_cut_as_configured(name: str) -> None:
+    machine = play(Limits(), name)
+    assert machine.reasons(FactKind.OUTLET_ALARM) == ["wrong_appliance"]
+    assert machine.cuts() == []
+    strict = play(Limits(wrong_appliance=WrongAppliance(action=Action.CUT)), name)
+    assert strict.cuts() == ["wrong_appliance"]
+    note = strict.notes(FactKind.OUTLET_CUT)[0]
+    assert note.data["evidence"]["kind"] == "appliance"
+    assert not strict.relay_on
+
+
+@pytest.mark.parametrize("name", ["ebike-dual-pack-full.csv", "ebike-single-pack-90.csv"])
+def test_no_recorded_charge_is_taken_for_an_appliance(name: str) -> None:
+    limits = Limits(wrong_appliance=WrongAppliance(action=Action.CUT))
+    assert play(limits, name).cuts() == []
+
+
+def test_the_alarm_is_over_when_the_appliance_is_gone() -> None:
+    machine = Machine()
+    machine.switch_on()
+    for _ in range(30):
+        machine.sample(1_900)
+    for _ in range(40):
+        machine.sample(0)
+    assert machine.reasons(FactKind.OUTLET_ALARM_CLEARED) == ["wrong_appliance"]
+
+
+def test_random_chargers_are_not_taken_for_appliances() -> None:
+    rng = random.Random(7)
+    for _ in range(300):
+        settings = ChargerSettings(
+            plateau_w=rng.uniform(20, 900),
+            power_factor=rng.uniform(0.45, 0.96),
+            ramp_s=rng.uniform(0.1, 10),
+            start_soc=rng.uniform(0, 0.97),
+        )
+        found = seen(CcCvCharger(settings), 30, rng.uniform(160, 253))
+        assert found.kind is not Kind.APPLIANCE, settings
