@@ -44,6 +44,7 @@ class Reason(StrEnum):
     # The hardware does not do what it is told
     WELDED = "welded"
     NO_REACTION = "no_reaction"
+    FROZEN_METER = "frozen_meter"
     SELF_TEST = "self_test"
     # Interlocks
     INTERLOCK = "interlock"

@@ -32,7 +32,8 @@ _MEASURED_BY = {
 _CLEARED_BY_SAMPLES = frozenset(
     {
         *_MEASURED_BY,
-        *(Reason.WELDED, Reason.SILENCE, Reason.NO_LEASE, Reason.WRONG_APPLIANCE),
+        *(Reason.WELDED, Reason.SILENCE, Reason.NO_LEASE),
+        *(Reason.WRONG_APPLIANCE, Reason.FROZEN_METER),
     }
 )
 

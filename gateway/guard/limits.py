@@ -276,6 +276,24 @@ class Welded(Rule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenMeter(Rule):
+    """Acts when a polled meter has shown the very same voltage, current and power for ``delay_s``.
+
+    Under load the mains alone moves the last digit of a working meter. Not for meters that report
+    on change, and not below ``above_w``.
+    """
+
+    action: Action = Action.ALARM
+    delay_s: float = 600.0
+    above_w: float = 10.0
+
+    def __post_init__(self) -> None:
+        Rule.__post_init__(self)
+        _require(0 < self.above_w <= 30_000, "above_w is above 0 and at most 30000")
+        _require(self.delay_s >= 60, "delay_s is at least 60: a quiet minute proves nothing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoReaction(Rule):
     """Acts when a relay does not follow its command for ``delay_s``."""
 
@@ -314,6 +332,7 @@ class Limits:
     full: Full | None = field(default_factory=Full)
     wrong_appliance: WrongAppliance | None = field(default_factory=WrongAppliance)
     longest_time: LongestTime = field(default_factory=LongestTime)
+    frozen_meter: FrozenMeter | None = field(default_factory=FrozenMeter)
     silence: Silence = field(default_factory=Silence)
     welded: Welded = field(default_factory=Welded)
     no_reaction: NoReaction = field(default_factory=NoReaction)

@@ -7,7 +7,7 @@ newest row at or before it, and once the outlet is switched off the recording is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from gateway.core.clock import Now
@@ -78,7 +78,8 @@ def replay(rows: Sequence[Row], limits: Limits, *, poll_s: float = 1.0) -> Repla
     Rows are in the order of their times, at least one. A row holds until the next one. The lease
     lasts as long as the longest time allows.
     """
-    play = _Play(limits, rows[0])
+    # Rows that are held look like a meter that stands still.
+    play = _Play(replace(limits, frozen_meter=None), rows[0])
     highest_w = last_w = 0.0
     for row, at_s in _polls(rows, poll_s):
         if play.end is not None:

@@ -38,7 +38,7 @@ FORBIDS_START = (
 
 _LOADS = (
     *(Reason.OVERCURRENT_INSTANT, Reason.OVERCURRENT, Reason.OVERPOWER),
-    Reason.WRONG_APPLIANCE,
+    *(Reason.WRONG_APPLIANCE, Reason.FROZEN_METER),
 )
 
 

@@ -34,7 +34,7 @@ def take(turn: Turn, sample: Sample) -> None:
     findings = _judge(turn, before, sample)
     if turn.state.phase in ACTIVE:
         _deliver(turn, sample)
-        findings += _ends(turn)
+        findings += _ends(turn) + _frozen(turn, before, sample)
         if findings:
             for finding in sorted(findings, key=lambda f: _ORDER[f.action]):
                 if turn.state.phase in ACTIVE or finding.action is Action.CUT:
@@ -170,6 +170,39 @@ def _stranger(turn: Turn) -> Finding | None:
             "held_ms": at_ms - since_ms,
         },
     )
+
+
+def _frozen(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
+    """Say so when a meter has shown the same for longer than any load and mains stand still."""
+    rule, state = turn.limits.frozen_meter, turn.state
+    if rule is None or sample.power_w is None or state.alive_ms is not None:
+        return []
+    same = (
+        sample.power_w >= rule.above_w
+        and sample.power_w == before.power_w
+        and sample.current_a == before.current_a
+        and sample.voltage_v == before.voltage_v
+    )
+    if not same:
+        turn.drop_hold(Reason.FROZEN_METER)
+        return []
+    since_ms = state.holds.get(Reason.FROZEN_METER)
+    if since_ms is None:
+        since_ms = before.power_ms if before.power_ms is not None else sample.at_ms
+        holds = MappingProxyType({**state.holds, Reason.FROZEN_METER: since_ms})
+        turn.state = state._replace(holds=holds)
+    held_ms = sample.at_ms - since_ms
+    if held_ms < rule.delay_s * 1000:
+        return []
+    return [
+        Finding(
+            reason=Reason.FROZEN_METER,
+            action=rule.action,
+            release=rule.release,
+            cooldown_s=rule.cooldown_s,
+            evidence={"power_w": sample.power_w, "held_ms": held_ms},
+        )
+    ]
 
 
 def _follow_relay(turn: Turn, sample: Sample) -> None:

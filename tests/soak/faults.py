@@ -35,7 +35,7 @@ EXPECTED: dict[str, frozenset[str]] = {
     "wrong appliance": _OVERLOAD | {"wrong_appliance"},
     "welded": frozenset({"welded"}),
     "not closing": frozenset({"no_reaction"}),
-    "frozen meter": frozenset({"frozen_meter", "welded"}),
+    "frozen meter": frozenset({"frozen_meter"}),
     "overvoltage": frozenset({"overvoltage"}),
     "undervoltage": frozenset({"undervoltage"}),
     "temperature": frozenset({"overtemperature"}),

@@ -175,8 +175,6 @@ class Play:
         if fault is not None and begun and fault.kind == "frozen meter":
             self._frozen = self._frozen or (volts, amps, watts)
             volts, amps, watts = self._frozen
-            if self.second >= fault.at_s + 300 and self.state.lease is not None:
-                self.feed(RequestOff(actor="soak", reason=Reason.REQUESTED))
         silent = fault is not None and begun and fault.kind == "silence"
         if silent or self.rng.random() < LOST_POLLS:
             self.feed(Tick())
@@ -219,8 +217,6 @@ class Play:
             return Verdict(self.seed, fault.kind, ended, False, 0.0, share, f"{about} {fault}")
         late_s = found[0].second - fault.at_s - WITHIN_S[fault.kind]
         late_s -= fault.figures.get("ramp_s", 0.0) if fault.kind == "overload, slow" else 0.0
-        if fault.kind == "frozen meter":
-            late_s = 0.0
         good = not others and late_s <= SLACK_S
         return Verdict(
             self.seed, fault.kind, found[0].reason, good, late_s, share, f"{about} {fault}"

@@ -648,3 +648,36 @@ def test_the_outlets_own_timer_is_told_how_long_the_lease_may_last() -> None:
         Renew(lease_id=lease.id, until_ms=machine.now_ms + 86_400_000, actor="x")
     )
     assert effects[-1] == KeepOn(for_ms=7_200_000 - (machine.now_ms - lease.granted_ms))
+
+
+# A meter that stands still
+
+
+def test_a_meter_that_shows_the_very_same_for_ten_minutes_is_told_once() -> None:
+    machine = charging(Machine(), seconds=30)
+    for _ in range(620):
+        machine.sample(150.0)
+    assert machine.reasons(FactKind.OUTLET_ALARM) == ["frozen_meter"]
+    assert machine.ends() == []
+    for second in range(40):
+        machine.sample(150.0 + second % 2)
+    assert machine.reasons(FactKind.OUTLET_ALARM_CLEARED) == ["frozen_meter"]
+
+
+def test_a_last_digit_that_moves_is_enough_to_be_believed() -> None:
+    machine = charging(Machine(), seconds=30)
+    for second in range(1_500):
+        machine.sample(150.0, voltage_v=230.0 + (second // 500) * 0.1)
+    assert machine.reasons(FactKind.OUTLET_ALARM) == []
+
+
+def test_an_idle_outlet_and_a_meter_that_tells_changes_stand_still_by_nature() -> None:
+    idle = charging(Machine(), seconds=30)
+    for _ in range(700):
+        idle.sample(5.0)
+    assert idle.reasons(FactKind.OUTLET_ALARM) == []
+    quiet = charging(Machine(), seconds=30)
+    quiet.feed(Alive(quiet.now_ms))
+    for _ in range(700):
+        quiet.sample(150.0)
+    assert quiet.reasons(FactKind.OUTLET_ALARM) == []
