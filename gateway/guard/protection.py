@@ -65,6 +65,7 @@ def _tick(turn: Turn, _: Tick) -> None:
 def _alive(turn: Turn, event: Alive) -> None:
     known_ms = turn.state.alive_ms
     if event.at_ms <= turn.now.mono_ms and (known_ms is None or event.at_ms > known_ms):
+        sampling.hold(turn, event.at_ms)
         turn.state = turn.state._replace(alive_ms=event.at_ms)
     _timers(turn)
 

@@ -35,10 +35,7 @@ def take(turn: Turn, sample: Sample) -> None:
     if turn.state.phase in ACTIVE:
         _deliver(turn, sample)
         findings += _ends(turn) + _frozen(turn, before, sample)
-        if findings:
-            for finding in sorted(findings, key=lambda f: _ORDER[f.action]):
-                if turn.state.phase in ACTIVE or finding.action is Action.CUT:
-                    act(turn, finding)
+        _act(turn, findings)
         if turn.state.phase in ACTIVE:
             _follow_relay(turn, sample)
     elif turn.state.phase is Phase.STOPPING:
@@ -47,6 +44,29 @@ def take(turn: Turn, sample: Sample) -> None:
     else:
         _watch_idle(turn, sample, findings)
     clear(turn, before, sample)
+
+
+def hold(turn: Turn, at_ms: int) -> None:
+    """Judge what flows on: a device that tells changes is there, and has told none.
+
+    The values keep their times; what lasts is their cause, the charge and its energy.
+    """
+    state = turn.state
+    measured = state.measured
+    if state.phase not in ACTIVE or at_ms <= max(measured.current_ms or 0, measured.power_ms or 0):
+        return
+    flowing = Sample(
+        at_ms=at_ms,
+        utc_ms=turn.now.utc_ms,
+        voltage_v=measured.voltage_v,
+        current_a=measured.current_a,
+        power_w=measured.power_w,
+        temperature_c=measured.temperature_c,
+        alarm=measured.alarm,
+    )
+    findings = _judge(turn, measured, flowing)
+    _deliver(turn, flowing)
+    _act(turn, findings + _ends(turn))
 
 
 def newer(measured: Measured, sample: Sample) -> Measured:
@@ -90,6 +110,13 @@ def newer(measured: Measured, sample: Sample) -> Measured:
     )
 
 
+def _act(turn: Turn, findings: list[Finding]) -> None:
+    """Do what the rules ask for, the strictest first."""
+    for finding in sorted(findings, key=lambda f: _ORDER[f.action]):
+        if turn.state.phase in ACTIVE or finding.action is Action.CUT:
+            act(turn, finding)
+
+
 def _judge(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
     lease = turn.state.lease
     held = turn.state.holds
@@ -98,7 +125,8 @@ def _judge(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
     share = turn.state.inverse_share
     inverse = turn.limits.overcurrent_inverse
     if inverse is not None and sample.current_a is not None and turn.state.phase in ACTIVE:
-        elapsed_ms = 0 if before.current_ms is None else sample.at_ms - before.current_ms
+        judged_ms = max(before.current_ms or 0, turn.state.alive_ms or 0)
+        elapsed_ms = 0 if before.current_ms is None else sample.at_ms - judged_ms
         # A gap that silence would have ended is not held against the load.
         elapsed_ms = min(elapsed_ms, round(turn.limits.silence.delay_s * 1000))
         share, tripped = rules.inverse(inverse, share, sample.current_a, elapsed_ms)

@@ -16,6 +16,7 @@ from gateway.guard.model import Lease, Sample, WriteResult
 from gateway.guard.protection import step
 from gateway.guard.requests import FORBIDS_START, last_heard_ms
 from gateway.guard.state import (
+    Alive,
     Effect,
     Event,
     LeaseDurable,
@@ -68,7 +69,7 @@ def samples(draw: st.DrawFn) -> dict[str, float | bool | None]:
 EVENTS = st.one_of(
     samples(),
     samples(),
-    st.just("tick"),
+    st.sampled_from(["tick", "alive"]),
     st.sampled_from(["on", "on", "durable", "not_durable", "off", "reset", "reset_on_site"]),
     st.sampled_from(["lock", "unlock", "renew", "on_done", "on_failed", "on_dropped"]),
     st.sampled_from(["off_done", "off_failed", "off_dropped"]),
@@ -103,6 +104,7 @@ def event_of(word: object, now_ms: int, number: int, state: OutletState) -> Even
         return Sample(at_ms=now_ms - word["age_ms"], utc_ms=now_ms, **values)
     words: dict[str, Event] = {
         "tick": Tick(),
+        "alive": Alive(now_ms),
         "on": RequestOn(
             lease=Lease(
                 id=f"lease-{number}",

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
+from gateway.guard.energy import total_mwh
 from gateway.guard.limits import (
     AboveCurrent,
     AbovePower,
@@ -681,3 +682,70 @@ def test_an_idle_outlet_and_a_meter_that_tells_changes_stand_still_by_nature() -
     for _ in range(700):
         quiet.sample(150.0)
     assert quiet.reasons(FactKind.OUTLET_ALARM) == []
+
+
+# What flows on at a meter that tells changes only
+
+
+def flat(machine: Machine, power_w: float, seconds: int) -> None:
+    """A meter tells a power once, and then nothing, as long as nothing changes."""
+    machine.sample(power_w)
+    for _ in range(seconds):
+        machine.now_ms += 1_000
+        machine.feed(Alive(machine.now_ms))
+
+
+def test_an_overload_that_is_told_once_is_cut_after_its_delay() -> None:
+    machine = charging(Machine(), seconds=30)
+    flat(machine, 2_200, 2)
+    assert machine.ends() == []
+    for _ in range(2):
+        machine.now_ms += 1_000
+        machine.feed(Alive(machine.now_ms))
+    assert machine.cuts() == ["overpower"]
+    assert not machine.relay_on
+
+
+def test_a_pulled_plug_that_is_told_once_ends_the_lease() -> None:
+    machine = charging(Machine(), seconds=600)
+    flat(machine, 0, 59)
+    assert machine.ends() == []
+    flat(machine, 0, 2)
+    assert machine.ends() == ["unplugged"]
+
+
+def test_energy_is_counted_while_nothing_changes() -> None:
+    machine = charging(Machine(), power_w=150, seconds=2)
+    counted_mwh = total_mwh(machine.state.energy)
+    flat(machine, 150, 3_600)
+    delivered_mwh = total_mwh(machine.state.energy) - counted_mwh
+    assert delivered_mwh == pytest.approx(150_000, rel=0.001)
+    assert machine.ends() == []
+
+
+def test_inverse_time_runs_once_by_signs_of_life_and_samples_together() -> None:
+    rule = InverseTime(pickup_a=4, time_multiplier=0.5)
+    by_samples = charging(Machine(Limits(overcurrent_inverse=rule, overcurrent=None)), seconds=5)
+    by_both = charging(Machine(Limits(overcurrent_inverse=rule, overcurrent=None)), seconds=5)
+    for machine in (by_samples, by_both):
+        machine.now_ms = 1_000_000
+    lasted = {}
+    for name, machine in (("samples", by_samples), ("both", by_both)):
+        machine.sample(1_200)
+        for second in range(600):
+            if machine.ends():
+                break
+            if name == "samples" or second % 3 == 0:
+                machine.sample(1_200)
+            else:
+                machine.now_ms += 1_000
+                machine.feed(Alive(machine.now_ms))
+        lasted[name] = machine.now_ms
+        assert machine.cuts() == ["overcurrent_inverse"]
+    assert abs(lasted["samples"] - lasted["both"]) <= 1_000
+
+
+def test_signs_of_life_say_nothing_of_an_outlet_that_is_off() -> None:
+    machine = Machine()
+    flat(machine, 0, 700)
+    assert machine.effects == []
