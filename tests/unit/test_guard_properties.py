@@ -14,7 +14,7 @@ from gateway.guard.evidence import told
 from gateway.guard.limits import AboveCurrent, AbovePower, Limits, Release
 from gateway.guard.model import Lease, Sample, WriteResult
 from gateway.guard.protection import step
-from gateway.guard.requests import FORBIDS_START, last_heard_ms
+from gateway.guard.requests import FORBIDS_START, last_known_ms
 from gateway.guard.state import (
     Alive,
     Effect,
@@ -242,7 +242,7 @@ def test_a_latch_is_left_by_a_release_alone(steps: list[tuple[int, object]]) -> 
 def test_silence_ends_what_runs(steps: list[tuple[int, object]]) -> None:
     for _, event, now, after, _ in run(steps):
         if after.phase is Phase.ON and isinstance(event, Tick | Sample):
-            heard_ms = last_heard_ms(after.measured, metered=True)
+            heard_ms = last_known_ms(after)
             since_ms = after.phase_ms if heard_ms is None else heard_ms
             assert now.mono_ms - since_ms < LIMITS.silence.delay_s * 1000
 
