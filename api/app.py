@@ -42,6 +42,7 @@ class _App(FastAPI):
         if not made:
             for operations in document["paths"].values():
                 for operation in operations.values():
+                    operation["responses"]["default"] = problems.ANY
                     for response in operation["responses"].values():
                         content = response.get("content", {})
                         if problems.MEDIA_TYPE in content:

@@ -145,6 +145,13 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+ANY: dict[str, Any] = {
+    "description": "Any other problem: 400 for what is no HTTP, 405, 500 for a fault of the "
+    "program, 503 while too many requests are worked on.",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+}
+"""What every operation may answer with besides the problems of its own, for the document."""
+
 _EXAMPLES = {
     400: "the body is not JSON",
     401: "send the header: Authorization: Bearer pg_...",

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from drivers.modbus.bus import ModbusBus
+from drivers.mqtt.bus import MqttPlugs
 from drivers.stats import BusStats
-from gateway.config import Bus, Site
+from gateway.config import AnyBus, MqttBus, Site
 from gateway.core.clock import Clock
 from gateway.core.ids import BusId, OutletId
 from gateway.guard.model import Sink, WriteResult
@@ -58,9 +59,21 @@ class BusDriver(Protocol):
         ...
 
 
-BusFactory = Callable[[Bus, Site, Sink, Clock], BusDriver]
+BusFactory = Callable[[AnyBus, Site, Sink, Clock], BusDriver]
+
+
+def _modbus(bus: AnyBus, site: Site, sink: Sink, clock: Clock) -> BusDriver:
+    assert not isinstance(bus, MqttBus)
+    return ModbusBus(bus, site, sink, clock)
+
+
+def _mqtt(bus: AnyBus, site: Site, sink: Sink, clock: Clock) -> BusDriver:
+    assert isinstance(bus, MqttBus)
+    return MqttPlugs(bus, site, sink, clock)
+
 
 BUSES: dict[str, BusFactory] = {
-    "modbus-rtu": ModbusBus,
-    "modbus-tcp": ModbusBus,
+    "modbus-rtu": _modbus,
+    "modbus-tcp": _modbus,
+    "mqtt": _mqtt,
 }

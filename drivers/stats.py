@@ -25,3 +25,7 @@ class BusStats:
     """How long the last round of polls took."""
     queue_depth: int
     """Commands that wait."""
+    oldest_fast_ms: float | None = None
+    """Age of the oldest value that is wanted often, of all devices that answer."""
+    oldest_slow_ms: float | None = None
+    """The same, of values that change slowly."""

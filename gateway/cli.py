@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "guard": ("gateway.commands.daemons:guard", "Run process one: keeps outlets safe."),
     "serve": ("gateway.commands.daemons:serve", "Run process two: API and business."),
     "run": ("gateway.commands.daemons:run", "Run both under one supervisor."),
+    "broker": ("gateway.commands.broker:broker", "Run the embedded MQTT broker."),
     "sim": ("gateway.commands.sim:sim", "Simulate the hardware of a scenario."),
     "scenario": ("gateway.commands.scenario:scenario", "Play and judge scenarios."),
     "demo": ("gateway.commands.scenario:demo", "Watch a whole site on simulated wires."),

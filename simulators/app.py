@@ -19,11 +19,15 @@ from gateway.core.errors import CorrectFiles, CorrectInput, PilegateError
 from simulators.load_specs import TraceSpec
 from simulators.loads import LoadFactory, load_factory
 from simulators.mains import MainsSettings
+from simulators.mqtt.bus import MqttBus
+from simulators.mqtt.families import make_nodes
+from simulators.mqtt.places import MqttPlace
+from simulators.mqtt.settings import PlugSettings
 from simulators.player import Player
 from simulators.priority import take_priority
 from simulators.records import Recorder
 from simulators.rtu_line import RtuLine
-from simulators.scenario import CommandStep, PlugStep, Scenario, Step, parse_step
+from simulators.scenario import CommandStep, InputStep, PlugStep, Scenario, Step, parse_step
 from simulators.scenario import read_scenario as read_scenario_file
 from simulators.sites import SimSite, read_site
 from simulators.tcp_server import TcpServer
@@ -50,6 +54,7 @@ class Plan:
     loads: dict[str, LoadFactory] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     over_a: float | None = None
+    plugs: dict[str, PlugSettings] = field(default_factory=dict)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,9 +103,11 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     site = read_site(site_path)
     steps: tuple[Step, ...] = ()
     if scenario is not None:
-        devices = {place.id for place in site.devices}
-        scenario.check_names({place.id for place in site.outlets}, devices)
+        devices = {place.id for place in site.devices} | {place.id for place in site.plugs}
+        brokers = {place.id for place in site.brokers}
+        scenario.check_names({place.id for place in site.outlets}, devices, brokers)
         steps = scenario.steps
+        _check_inputs(steps, site)
     if arguments.trace is not None:
         loads["trace"] = _trace_factory(arguments.trace, arguments.speed)
         outlet = _outlet(arguments.outlet, site)
@@ -108,7 +115,17 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     if scenario is None:
         return Plan(site, loads=loads, steps=steps)
     mains = MainsSettings(**scenario.mains.model_dump())
-    return Plan(site, mains, scenario.seed, loads, steps, scenario.over_a)
+    return Plan(site, mains, scenario.seed, loads, steps, scenario.over_a, scenario.plugs)
+
+
+def _check_inputs(steps: tuple[Step, ...], site: SimSite) -> None:
+    counts = {place.id: place.profile.channels for place in site.devices}
+    for step in steps:
+        if isinstance(step, InputStep) and step.channel > counts.get(step.input, 0):
+            raise CorrectInput(
+                f"step input: {step.input} has no channel {step.channel}: it has "
+                f"{counts.get(step.input, 0)}"
+            )
 
 
 def _outlet(name: str | None, site: SimSite) -> str:
@@ -160,6 +177,7 @@ async def _until(stop: asyncio.Event, simulation: Simulation) -> None:
             tasks.create_task(simulation.player.run(), name="player"),
             tasks.create_task(simulation.supervise(), name="supervisor"),
             tasks.create_task(simulation.babble(), name="babble"),
+            *(tasks.create_task(bus.run(), name=bus.place.id) for bus in simulation.brokers),
         ]
         await stop.wait()
         for task in running:
@@ -186,6 +204,7 @@ class Simulation:
             mains=plan.mains,
             seed=plan.seed,
             loads=plan.loads,
+            plugs=plan.plugs,
             report=recorder.tell,
             now_s=self.clock.now_s(),
         )
@@ -198,6 +217,14 @@ class Simulation:
         self._lines = [
             RtuLine(self.world, place, self.clock, recorder.tell) for place in plan.site.lines
         ]
+        self.brokers = [self._broker(place) for place in plan.site.brokers]
+
+    def _broker(self, place: MqttPlace) -> MqttBus:
+        plugs = [self.world.plugs[p.id] for p in self._plan.site.plugs if p.bus == place.id]
+        nodes = make_nodes(plugs)
+        bus = MqttBus(place, nodes, self.world.lock, self.clock, self._recorder.tell)
+        self.world.publishers[place.id] = bus.publish
+        return bus
 
     async def start(self) -> None:
         """Listen everywhere, then tell so. Raises FixInstallation when something is taken."""
@@ -206,6 +233,8 @@ class Simulation:
             ports[server.place.id] = {"host": server.place.host, "port": await server.start()}
         for line in self._lines:
             ports[line.place.id] = {"port": str(line.place.port), "device": line.start()}
+        for bus in self.brokers:
+            ports[bus.place.id] = {"host": bus.place.host, "port": bus.place.port}
         record = {"kind": "ready", "buses": ports, "outlets": len(self.world.outlets)}
         self._recorder.tell({**record, "has_priority": take_priority()})
 
@@ -234,6 +263,7 @@ class Simulation:
         return {
             "lines": [line.stats() for line in self._lines],
             "tcp": [server.stats() for server in self._servers],
+            "mqtt": [bus.stats() for bus in self.brokers],
         }
 
     def tell(self, record: dict[str, Any]) -> None:
@@ -241,6 +271,8 @@ class Simulation:
 
     async def close(self) -> None:
         """Close every port; symbolic links are removed."""
+        for bus in self.brokers:
+            await bus.close()
         for line in self._lines:
             line.close()
         for server in self._servers:

@@ -11,8 +11,9 @@ from typing import Any
 
 from simulators import codec
 from simulators.codec import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, ModbusException
+from simulators.command_codes import Order, orders_of
 from simulators.own_limits import OwnLimits
-from simulators.profiles import SimProfile
+from simulators.profiles import RelayStyle, SimProfile
 from simulators.quirks import quirks_of
 from simulators.registers import Channel, Moment, RegisterImage
 
@@ -25,15 +26,6 @@ class Reply:
 
     pdu: bytes
     over: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A relay is told something; ``on`` is None for «the other way round»."""
-
-    index: int
-    on: bool | None
-    for_s: float | None = None
 
 
 class SimDevice:
@@ -129,7 +121,7 @@ class SimDevice:
     # Writing
 
     def _write(self, request: codec.Request, now_s: float, received_ns: int) -> None:
-        orders: list[_Order] = []
+        orders: list[Order] = []
         if isinstance(request, codec.WriteCoil):
             orders = self._coil_orders(request)
         elif isinstance(request, codec.WriteCoils):
@@ -151,14 +143,14 @@ class SimDevice:
                 self._flash_until_s[order.index] = now_s + order.for_s
             self._switch(order.index, on, now_s, by="frame", at_ns=received_ns)
 
-    def _coil_orders(self, request: codec.WriteCoil) -> list[_Order]:
+    def _coil_orders(self, request: codec.WriteCoil) -> list[Order]:
         relay = self.profile.relay
         if relay is None or relay.space is not codec.Space.COIL:
             raise ModbusException(ILLEGAL_ADDRESS)
         flash_from = self._quirks.flash_on_from
         if flash_from is not None and 0 <= request.address - flash_from < len(self.channels):
             index = request.address - flash_from
-            return [_Order(index, request.value > 0, for_s=request.value * 0.1)]
+            return [Order(index, request.value > 0, for_s=request.value * 0.1)]
         if request.address == self._quirks.all_relays_coil:
             indexes = list(range(len(self.channels)))
         else:
@@ -170,15 +162,15 @@ class SimDevice:
             codes[self._quirks.flip_value] = None
         if request.value not in codes:
             raise ModbusException(ILLEGAL_VALUE)
-        return [_Order(index, codes[request.value]) for index in indexes]
+        return [Order(index, codes[request.value]) for index in indexes]
 
-    def _coils_orders(self, request: codec.WriteCoils) -> list[_Order]:
+    def _coils_orders(self, request: codec.WriteCoils) -> list[Order]:
         relay = self.profile.relay
         if relay is None or relay.style != "coil":
             raise ModbusException(ILLEGAL_ADDRESS)
         addresses = range(request.address, request.address + len(request.values))
         return [
-            _Order(self._relay_index(address), on)
+            Order(self._relay_index(address), on)
             for address, on in zip(addresses, request.values, strict=True)
         ]
 
@@ -196,9 +188,9 @@ class SimDevice:
 
     def _register_orders(
         self, address: int, values: tuple[int, ...], *, single: bool
-    ) -> list[_Order]:
+    ) -> list[Order]:
         relay = self.profile.relay
-        orders: list[_Order] = []
+        orders: list[Order] = []
         stored: dict[tuple[codec.Space, int], int] = {}
         for at, value in enumerate(values, address):
             if (codec.Space.HOLDING, at) in self._image.memory:
@@ -209,13 +201,21 @@ class SimDevice:
             index = self._relay_index(at)
             if single and relay.function != codec.Function.WRITE_REGISTER:
                 raise ModbusException(ILLEGAL_FUNCTION)
-            if value not in (relay.on, relay.off):
-                raise ModbusException(ILLEGAL_VALUE)
-            orders.append(_Order(index, value == relay.on))
+            orders.extend(self._told(value, index, relay))
         if stored:
             self._image.memory.update(stored)
             self._limits.load(self._image.memory)
         return orders
+
+    def _told(self, value: int, index: int, relay: RelayStyle) -> list[Order]:
+        """Say what a value does that was written into the register of a relay."""
+        if self._quirks.has_command_codes:
+            orders = orders_of(value, index, len(self.channels))
+            if orders is not None:
+                return orders
+        elif value in (relay.on, relay.off):
+            return [Order(index, value == relay.on)]
+        raise ModbusException(ILLEGAL_VALUE)
 
     # Relays
 

@@ -26,6 +26,7 @@ QUANTITIES = frozenset(
         "temperature_c",
         "relay_on",
         "alarm",
+        "input_on",
     }
 )
 

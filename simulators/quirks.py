@@ -1,15 +1,17 @@
 """What a model does beyond what its profile says.
 
 Sources: the project's collected domain facts, section 3; Peacefair's PZEM-004T V3.0 manual
-(functions 03, 04, 06, 41, 42; alarm in register 1, address in register 2); Waveshare's
-"Modbus RTU Relay" protocol V2 (coil 00FF speaks to all relays, value 5500 flips, coils from
-0200 flash on for so many 100 ms); fawno/Modbus "DDS238-2 ZN/S" (understands only FC03 and
-FC10; register 15 holds address and baud rate).
+(functions 03, 04, 06, 41, 42; alarm in register 1, address in register 2), which is that of the
+-014 and -016, too; Waveshare's "Modbus RTU Relay" protocol V2 (coil 00FF speaks to all relays,
+value 5500 flips, coils from 0200 flash on for so many 100 ms; with inputs also function 02);
+fawno/Modbus "DDS238-2 ZN/S" (understands only FC03 and FC10; register 15 holds address and baud
+rate); Chint's DDSU666 manual (03 reads, 10 writes; register 06 holds the address, 0C the baud
+rate); Erriez/R421A08-rs485-8ch-relay-board (functions 03 and 06).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from simulators.codec import Function, Space
 
@@ -26,6 +28,8 @@ class Quirks:
     flip_value: int | None = None
     flash_on_from: int | None = None
     """First of the coils whose FC05 closes a relay for value x 100 ms."""
+    has_command_codes: bool = False
+    """Whether its registers take the R421A08's commands."""
     registers: dict[tuple[Space, int], int] = field(default_factory=dict)
     """Registers that the profile has no use for, with the values they start with."""
 
@@ -62,14 +66,31 @@ DDS238 = Quirks(
 EASTRON = Quirks(
     functions=frozenset({Function.READ_HOLDING, Function.READ_INPUT, Function.WRITE_REGISTERS})
 )
+DDSU666 = Quirks(
+    functions=frozenset({Function.READ_HOLDING, Function.WRITE_REGISTERS}),
+    registers={(Space.HOLDING, 0x06): 1, (Space.HOLDING, 0x0C): 3},
+)
+WAVESHARE_WITH_INPUTS = replace(WAVESHARE, functions=WAVESHARE.functions | {Function.READ_DISCRETE})
+R421A08 = Quirks(
+    functions=frozenset({Function.READ_HOLDING, Function.WRITE_REGISTER}),
+    has_command_codes=True,
+)
+COIL_CLONE = Quirks(functions=frozenset({Function.READ_COILS, Function.WRITE_COIL}))
+REGISTER_CLONE = Quirks(functions=frozenset({Function.READ_HOLDING, Function.WRITE_REGISTER}))
 
 QUIRKS = {
     "pzem-": PZEM,
+    "waveshare-relay-d": WAVESHARE_WITH_INPUTS,
+    "waveshare-io": WAVESHARE_WITH_INPUTS,
     "waveshare-": WAVESHARE,
     "dds238": DDS238,
+    "ddsu666": DDSU666,
     "sdm": EASTRON,
+    "r421a08": R421A08,
+    "relay-8-coil": COIL_CLONE,
+    "relay-8-register": REGISTER_CLONE,
 }
-"""By the beginning of the profile's name."""
+"""By the beginning of the profile's name; the first that fits counts."""
 
 
 def quirks_of(profile: str) -> Quirks:

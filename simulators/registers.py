@@ -29,6 +29,8 @@ class Channel:
     relay: SimOutlet
     alarm: bool = False
     """Set by the module's own limits until the relay is written again."""
+    input_on: bool = False
+    """Whether current flows in its digital input."""
 
 
 class Moment:
@@ -48,13 +50,24 @@ class Moment:
 
 
 def quantity_of(moment: Moment, index: int, quantity: str) -> float:
-    """Physical value (1 or 0 for states) of a quantity of one channel."""
+    """Physical value (1 or 0 for states) of a quantity of one channel.
+
+    Beside the profiles' quantities: ``contact``, whether the main contact is closed, and
+    ``output``, what the relay was told.
+    """
     channel = moment.channels[index]
     if quantity == "relay_on":
         channel.relay.advance(moment.now_s)
         return float(channel.relay.relay.coil_on)
+    if quantity == "contact":
+        channel.relay.advance(moment.now_s)
+        return float(channel.relay.relay.contact_closed)
+    if quantity == "output":
+        return float(channel.relay.relay.commanded_on)
     if quantity == "alarm":
         return float(channel.alarm)
+    if quantity == "input_on":
+        return float(channel.input_on)
     if quantity == "temperature_c":
         return channel.meter.temperature_c
     return float(getattr(moment.reading(index), quantity))
@@ -133,9 +146,10 @@ class RegisterImage:
             if value.quantity == "current_a":
                 self._note_current(value, value.address)
             return
+        quantity = "contact" if _is_feedback(value) else value.quantity
         for index in channels:
             address = value.address + index * value.stride
-            reader = _of_channel(value, index)
+            reader = _of_channel(quantity, index)
             if value.bit is None and value.space in (Space.HOLDING, Space.INPUT):
                 self._map_words(value, address, reader)
                 if value.quantity == "current_a":
@@ -165,10 +179,13 @@ class RegisterImage:
         relay = self._profile.relay
         if relay is None or relay.style == "command":
             return
+        # A board that drives a contactor does not know what its contacts do.
+        has_feedback = any(_is_feedback(value) for value in self._profile.values)
+        quantity = "output" if has_feedback else "relay_on"
         for index in range(self._profile.channels):
             address = relay.address + index * relay.stride
             on, off = (1, 0) if relay.space is Space.COIL else (relay.on, relay.off)
-            self._readers[relay.space].setdefault(address, _relay_reader(index, on, off))
+            self._readers[relay.space].setdefault(address, _relay_reader(quantity, index, on, off))
 
     def _memory_reader(self, space: Space, address: int) -> Reader:
         return lambda _moment: self.memory[space, address]
@@ -186,11 +203,16 @@ def _shared(value: Value) -> Callable[[Moment], float]:
     return lambda moment: shared_quantity(moment, value.quantity)
 
 
-def _of_channel(value: Value, index: int) -> Callable[[Moment], float]:
-    if value.quantity in Reading.__slots__:
-        shown = attrgetter(value.quantity)
+def _is_feedback(value: Value) -> bool:
+    """Say whether an auxiliary contact tells, which is linked to the main contact."""
+    return value.quantity == "relay_on" and value.space is Space.DISCRETE
+
+
+def _of_channel(quantity: str, index: int) -> Callable[[Moment], float]:
+    if quantity in Reading.__slots__:
+        shown = attrgetter(quantity)
         return lambda moment: float(shown(moment.reading(index)))
-    return lambda moment: quantity_of(moment, index, value.quantity)
+    return lambda moment: quantity_of(moment, index, quantity)
 
 
 def _word(value: Value, word: int, physical: Callable[[Moment], float]) -> Reader:
@@ -211,8 +233,8 @@ def _joined(parts: Sequence[tuple[int, Reader]]) -> Reader:
     return lambda moment: sum(reader(moment) << bit for bit, reader in parts)
 
 
-def _relay_reader(index: int, on: int, off: int) -> Reader:
+def _relay_reader(quantity: str, index: int, on: int, off: int) -> Reader:
     def read(moment: Moment) -> int:
-        return on if quantity_of(moment, index, "relay_on") else off
+        return on if quantity_of(moment, index, quantity) else off
 
     return read

@@ -20,6 +20,8 @@ from gateway.core.ids import NAME_PATTERN
 from gateway.core.reasons import Reason
 from simulators.faults import LinkFault
 from simulators.load_specs import FileModel, LoadSpec, MainsSpec, PowerFactor, Seconds, Share
+from simulators.mqtt.faults import PlugFault
+from simulators.mqtt.settings import EVERYONE, PlugSettings
 from simulators.yaml_lines import Document, Path, read_yaml
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -83,6 +85,8 @@ class LoadStep(_Step):
 
 
 OUTLET_FAULTS = ("welded", "stuck_open", "frozen_meter", "hot")
+DEVICE_FAULTS = tuple(dict.fromkeys([*map(str, LinkFault), *map(str, PlugFault)]))
+"""Of modules and of plugs; some are known to one kind only, which the world checks."""
 
 
 class FaultStep(_Step):
@@ -101,11 +105,11 @@ class FaultStep(_Step):
         if self.fault in OUTLET_FAULTS:
             if self.outlet is None or self.device is not None:
                 raise ValueError(f"{self.fault} is a fault of an outlet: name one")
-        elif self.fault in tuple(LinkFault):
+        elif self.fault in DEVICE_FAULTS:
             if self.device is None or self.outlet is not None:
                 raise ValueError(f"{self.fault} is a fault of a device: name one")
         else:
-            known = ", ".join((*OUTLET_FAULTS, *LinkFault))
+            known = ", ".join((*OUTLET_FAULTS, *DEVICE_FAULTS))
             raise ValueError(f"{self.fault!r} is not a fault: one of {known}")
         return self
 
@@ -137,7 +141,39 @@ class WatchStep(_Step):
     above_a: float = Field(ge=0, le=1_000)
 
 
-Step = PlugStep | UnplugStep | CommandStep | LoadStep | FaultStep | HealStep | MainsStep | WatchStep
+class InputStep(_Step):
+    """Current flows in a digital input of a device, or it stops; with ``for_s``, for so long."""
+
+    input: str
+    channel: int = Field(1, ge=1, le=256)
+    on: bool
+    for_s: Seconds | None = None
+
+
+class PublishStep(_Step):
+    """Somebody publishes on a broker what no plug said."""
+
+    publish: str = Field(min_length=1, max_length=200)
+    """The topic."""
+    bus: str
+    payload: str = Field("", max_length=100_000)
+    retain: bool = False
+    qos: int = Field(0, ge=0, le=1)
+    times: int = Field(1, ge=1, le=10_000)
+
+
+Step = (
+    PlugStep
+    | UnplugStep
+    | CommandStep
+    | LoadStep
+    | FaultStep
+    | HealStep
+    | MainsStep
+    | WatchStep
+    | InputStep
+    | PublishStep
+)
 
 VERBS: dict[str, type[_Step]] = {
     "plug": PlugStep,
@@ -148,6 +184,8 @@ VERBS: dict[str, type[_Step]] = {
     "heal": HealStep,
     "mains": MainsStep,
     "report_over": WatchStep,
+    "input": InputStep,
+    "publish": PublishStep,
 }
 
 
@@ -186,19 +224,31 @@ class Scenario(FileModel):
     over_a: float | None = Field(None, gt=0, le=1_000)
     """Report the first answer above this current, for every outlet."""
     loads: dict[Name, LoadSpec] = Field(default_factory=dict)
+    plugs: dict[str, PlugSettings] = Field(default_factory=dict)
+    """How plugs that speak MQTT were set up, by device; ``*``: all that are not named."""
     steps: tuple[Step, ...] = ()
     expect: tuple[Expectation, ...] = ()
     watch: tuple[FactKind, ...] = DEFAULT_WATCH
 
     _document: Document | None = PrivateAttr(default=None)
 
-    def check_names(self, outlets: Container[str], devices: Container[str]) -> None:
-        """Raise CorrectFiles if a step or an expectation names what the site does not have."""
+    def check_names(
+        self, outlets: Container[str], devices: Container[str], brokers: Container[str] = ()
+    ) -> None:
+        """Raise CorrectFiles if a step or an expectation names what the site does not have.
+
+        ``devices``: modules and plugs. ``brokers``: buses of kind mqtt.
+        """
         assert self._document is not None
         wrong = [
             self._document.problem(("steps", index, key), message)
             for index, step in enumerate(self.steps)
-            for key, message in wrong_names(step, outlets, devices)
+            for key, message in wrong_names(step, outlets, devices, brokers)
+        ]
+        wrong += [
+            self._document.problem(("plugs", name), f"no device is called {name!r}")
+            for name in self.plugs
+            if name != EVERYONE and name not in devices
         ]
         wrong += [
             self._document.problem(("expect", index, "outlet"), _no_outlet(expectation.outlet))
@@ -210,7 +260,10 @@ class Scenario(FileModel):
 
 
 def wrong_names(
-    step: Step, outlets: Container[str], devices: Container[str]
+    step: Step,
+    outlets: Container[str],
+    devices: Container[str],
+    brokers: Container[str] = (),
 ) -> list[tuple[str, str]]:
     """Find what a step names and a site does not have: ``(key, message)`` of each."""
     wrong = [
@@ -220,6 +273,10 @@ def wrong_names(
     ]
     if isinstance(step, FaultStep) and step.device is not None and step.device not in devices:
         wrong.append(("device", f"no device is called {step.device!r}"))
+    if isinstance(step, InputStep) and step.input not in devices:
+        wrong.append(("input", f"no device is called {step.input!r}"))
+    if isinstance(step, PublishStep) and step.bus not in brokers:
+        wrong.append(("bus", f"no bus of kind mqtt is called {step.bus!r}"))
     if isinstance(step, HealStep) and step.heal not in outlets and step.heal not in devices:
         wrong.append(("heal", f"no outlet or device is called {step.heal!r}"))
     return wrong

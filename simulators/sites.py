@@ -9,6 +9,14 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from gateway.core.errors import CorrectFiles, Problem
+from simulators.mqtt.places import (
+    MqttPlace,
+    PlugPlace,
+    PlugProfile,
+    is_plug_profile,
+    mqtt_place,
+    read_plug_profile,
+)
 from simulators.profiles import SimProfile, read_profile
 from simulators.yaml_lines import Document, Path, read_yaml
 
@@ -69,6 +77,8 @@ class SimSite:
     tcp: tuple[TcpPlace, ...]
     devices: tuple[DevicePlace, ...]
     outlets: tuple[OutletPlace, ...]
+    brokers: tuple[MqttPlace, ...] = ()
+    plugs: tuple[PlugPlace, ...] = ()
 
 
 def read_site(path: FilePath) -> SimSite:
@@ -87,18 +97,36 @@ class _SiteReader:
         self._path = path
         self._document = document
         self._data = document.data
-        self._profiles: dict[str, SimProfile] = {}
+        self._profiles: dict[str, SimProfile | PlugProfile] = {}
 
     def site(self) -> SimSite:
         lines: list[LinePlace] = []
         tcp: list[TcpPlace] = []
+        brokers: list[MqttPlace] = []
         for bus in self._data["buses"]:
             if bus["kind"] == "modbus-rtu":
                 lines.append(self._line(bus))
             elif bus["kind"] == "modbus-tcp":
                 tcp.append(TcpPlace(bus["id"], str(bus["host"]), int(bus.get("port", 502))))
-        devices = tuple(self._device(i, item) for i, item in enumerate(self._data["devices"]))
-        return SimSite(self._path, tuple(lines), tuple(tcp), devices, tuple(self._outlets()))
+            elif bus["kind"] == "mqtt":
+                brokers.append(mqtt_place(bus, self._path.parent))
+        devices: list[DevicePlace] = []
+        plugs: list[PlugPlace] = []
+        for index, item in enumerate(self._data["devices"]):
+            profile = self._profile(str(item["profile"]), ("devices", index, "profile"))
+            if isinstance(profile, PlugProfile):
+                plugs.append(PlugPlace(item["id"], item["bus"], str(item["topic"]), profile))
+            else:
+                devices.append(_device(item, profile))
+        return SimSite(
+            self._path,
+            tuple(lines),
+            tuple(tcp),
+            tuple(devices),
+            tuple(self._outlets()),
+            tuple(brokers),
+            tuple(plugs),
+        )
 
     def _line(self, bus: dict[str, Any]) -> LinePlace:
         parity = str(bus.get("parity", "N")).upper()
@@ -106,18 +134,7 @@ class _SiteReader:
         port = FilePath(str(bus["port"]))
         return LinePlace(bus["id"], port, int(bus.get("baud", 9600)), bits)
 
-    def _device(self, index: int, item: dict[str, Any]) -> DevicePlace:
-        profile = self._profile(str(item["profile"]), ("devices", index, "profile"))
-        turnaround_ms = item.get("turnaround_ms")
-        return DevicePlace(
-            id=item["id"],
-            bus=item["bus"],
-            unit=int(item["unit"]),
-            profile=profile,
-            turnaround_ms=profile.turnaround_ms if turnaround_ms is None else float(turnaround_ms),
-        )
-
-    def _profile(self, name: str, path: Path) -> SimProfile:
+    def _profile(self, name: str, path: Path) -> SimProfile | PlugProfile:
         if name not in self._profiles:
             folders = [self._path.parent / folder for folder in self._data.get("profiles") or []]
             files = [folder / f"{name}.yaml" for folder in (*folders, BUILT_IN_PROFILES)]
@@ -125,7 +142,8 @@ class _SiteReader:
             if found is None:
                 problem = self._document.problem(path, f"no profile file {name}.yaml is there")
                 raise CorrectFiles([problem])
-            self._profiles[name] = read_profile(found)
+            read = read_plug_profile if is_plug_profile(found) else read_profile
+            self._profiles[name] = read(found)
         return self._profiles[name]
 
     def _outlets(self) -> Iterator[OutletPlace]:
@@ -147,6 +165,17 @@ class _SiteReader:
             return OutletPlace(str(outlet["id"]), pile_id, place, place)
         meter = _place(outlet["meter"]) if outlet.get("meter") else None
         return OutletPlace(str(outlet["id"]), pile_id, meter, _place(outlet["relay"]))
+
+
+def _device(item: dict[str, Any], profile: SimProfile) -> DevicePlace:
+    turnaround_ms = item.get("turnaround_ms")
+    return DevicePlace(
+        id=item["id"],
+        bus=item["bus"],
+        unit=int(item["unit"]),
+        profile=profile,
+        turnaround_ms=profile.turnaround_ms if turnaround_ms is None else float(turnaround_ms),
+    )
 
 
 def _place(item: dict[str, Any]) -> tuple[str, int]:

@@ -6,7 +6,8 @@ One lock: serial lines run in threads of their own. Times are seconds since the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,15 +17,22 @@ from simulators.device import SimDevice
 from simulators.faults import Answer, LinkFault, LinkFaults, LinkTrouble
 from simulators.loads import LoadFactory
 from simulators.mains import Feed, Mains, MainsSettings
+from simulators.mqtt.families import make_plug
+from simulators.mqtt.faults import PlugFault, PlugTrouble
+from simulators.mqtt.message import Message
+from simulators.mqtt.plug import Plug
+from simulators.mqtt.settings import PlugSettings
 from simulators.noise import seed_of
 from simulators.outlet import SimOutlet
 from simulators.registers import Channel
 from simulators.scenario import (
     FaultStep,
     HealStep,
+    InputStep,
     LoadStep,
     MainsStep,
     PlugStep,
+    PublishStep,
     Step,
     UnplugStep,
     WatchStep,
@@ -55,10 +63,12 @@ class World:
         mains: MainsSettings | None = None,
         seed: int = 0,
         loads: dict[str, LoadFactory] | None = None,
+        plugs: Mapping[str, PlugSettings] | None = None,
         report: Callable[[dict[str, Any]], None],
         now_s: float = 0.0,
     ) -> None:
-        self._lock = threading.RLock()
+        self.lock: AbstractContextManager[Any] = threading.RLock()
+        """Held by every method here; by hand for what is done to a plug."""
         self._seed = seed
         self._loads = loads or {}
         self._report = report
@@ -66,6 +76,10 @@ class World:
         self._feeds: dict[str, Feed] = {}
         self.outlets: dict[str, SimOutlet] = {}
         self.devices: dict[str, SimDevice] = {}
+        self.plugs: dict[str, Plug] = {}
+        self.publishers: dict[str, Callable[[Message], bool]] = {}
+        """By bus: who publishes what no plug said."""
+        self._brokers = [broker.id for broker in site.brokers]
         self._faults: dict[str, LinkFaults] = {}
         self._units: dict[tuple[str, int], SimDevice] = {}
         self._turnaround_s: dict[str, float] = {}
@@ -76,6 +90,11 @@ class World:
         relays = {place.relay: place.id for place in site.outlets}
         for device in site.devices:
             self._add_device(device, meters, relays, now_s)
+        for plug in site.plugs:
+            channels = self._channels(plug.id, plug.profile.channels, meters, relays, now_s)
+            own_seed = seed_of(seed, plug.id)
+            made = make_plug(plug, plugs or {}, channels, report=report, seed=own_seed, now_s=now_s)
+            self.plugs[plug.id] = made
 
     def _add_device(
         self,
@@ -84,25 +103,36 @@ class World:
         relays: dict[tuple[str, int], str],
         now_s: float,
     ) -> None:
-        channels = []
-        for number in range(1, place.profile.channels + 1):
-            # A channel that no outlet uses is there all the same: an empty outlet of its own.
-            spare = SimOutlet(f"{place.id}:{number}", Feed(self.mains), now_s)
-            at = (place.id, number)
-            meter = self.outlets[meters[at]] if at in meters else spare
-            relay = self.outlets[relays[at]] if at in relays else spare
-            channels.append(Channel(meter, relay))
+        channels = self._channels(place.id, place.profile.channels, meters, relays, now_s)
         device = SimDevice(place.id, place.profile, channels, self._report, now_s)
         self.devices[place.id] = device
         self._units[place.bus, place.unit] = device
         self._faults[place.id] = LinkFaults(seed_of(self._seed, place.id))
         self._turnaround_s[place.id] = place.turnaround_ms / 1000
 
+    def _channels(
+        self,
+        device: str,
+        count: int,
+        meters: Mapping[tuple[str, int], str],
+        relays: Mapping[tuple[str, int], str],
+        now_s: float,
+    ) -> list[Channel]:
+        channels = []
+        for number in range(1, count + 1):
+            # A channel that no outlet uses is there all the same: an empty outlet of its own.
+            spare = SimOutlet(f"{device}:{number}", Feed(self.mains), now_s)
+            at = (device, number)
+            meter = self.outlets[meters[at]] if at in meters else spare
+            relay = self.outlets[relays[at]] if at in relays else spare
+            channels.append(Channel(meter, relay))
+        return channels
+
     # The wire
 
     def ask(self, bus: str, unit: int, pdu: bytes, now_s: float, received_ns: int) -> Told | None:
         """Give a request to a unit. None: nobody answers."""
-        with self._lock:
+        with self.lock:
             device = self._units.get((bus, unit))
             if device is None:
                 return None
@@ -117,14 +147,14 @@ class World:
 
     def broadcast(self, bus: str, pdu: bytes, now_s: float, received_ns: int) -> None:
         """Give a request to every unit of a bus; none answers."""
-        with self._lock:
+        with self.lock:
             for (its_bus, _), device in self._units.items():
                 if its_bus == bus and not self._faults[device.name].loses_request():
                     device.handle(pdu, now_s, received_ns)
 
     def babble(self, bus: str, now_s: float) -> bytes:
         """Garbage that some device of a bus sends now."""
-        with self._lock:
+        with self.lock:
             return b"".join(
                 self._faults[device.name].babble(now_s)
                 for (its_bus, _), device in self._units.items()
@@ -135,29 +165,40 @@ class World:
 
     def supervise(self, device: str, now_s: float) -> None:
         """Let a module act by itself; called several times a second for each."""
-        with self._lock:
+        with self.lock:
             self.devices[device].supervise(now_s)
 
     def report_over(self, outlets: Iterable[str], above_a: float) -> None:
         """Arm ``over`` records for outlets; 0 A disarms."""
-        with self._lock:
+        with self.lock:
             wanted = set(outlets)
-            for device in self.devices.values():
+            everything: Sequence[SimDevice | Plug] = [*self.devices.values(), *self.plugs.values()]
+            for device in everything:
                 for channel in device.channels:
                     if channel.meter.name in wanted:
                         device.report_over(channel.meter.name, above_a)
 
     def check(self, step: Step) -> None:
         """Raise ValueError if a step names something that this site does not have."""
-        wrong = wrong_names(step, self.outlets, self.devices)
+        everything = {**self.devices, **self.plugs}
+        wrong = wrong_names(step, self.outlets, everything, self._brokers)
         if wrong:
             raise ValueError(wrong[0][1])
+        if isinstance(step, FaultStep) and step.device is not None:
+            known = tuple(PlugFault) if step.device in self.plugs else tuple(LinkFault)
+            if step.fault not in known:
+                raise ValueError(f"{step.device} has one of {', '.join(known)}")
         if isinstance(step, PlugStep) and step.load not in self._loads:
             raise ValueError(f"no load is called {step.load!r}")
+        if isinstance(step, InputStep):
+            device = self.devices.get(step.input)
+            count = 0 if device is None else len(device.channels)
+            if step.channel > count:
+                raise ValueError(f"{step.input} has no channel {step.channel}: it has {count}")
 
     def apply(self, step: Step, now_s: float) -> Undo | None:
         """Do what a (checked) step says; the answer ends it, where it has ``for_s``."""
-        with self._lock:
+        with self.lock:
             return self._apply(step, now_s)
 
     def _apply(self, step: Step, now_s: float) -> Undo | None:
@@ -177,6 +218,10 @@ class World:
             self._heal(step.heal, now_s)
         elif isinstance(step, WatchStep):
             self.report_over([step.report_over], step.above_a)
+        elif isinstance(step, PublishStep):
+            self._publish(step)
+        elif isinstance(step, InputStep):
+            return self._set_input(step)
         elif isinstance(step, MainsStep):
             back_v = self.mains.target_v
             self.mains.set_voltage(step.mains.voltage_v, now_s, step.mains.ramp_s)
@@ -184,6 +229,8 @@ class World:
         return None
 
     def _break(self, step: FaultStep, now_s: float) -> Undo:
+        if step.device in self.plugs:
+            return self._break_plug(self.plugs[step.device], step)
         if step.device is not None:
             trouble = LinkTrouble(LinkFault(step.fault), step.share, step.delay_ms)
             faults = self._faults[step.device]
@@ -193,6 +240,18 @@ class World:
         outlet = self.outlets[step.outlet]
         self._set_fault(outlet, step, True, now_s)
         return self._locked(partial(self._set_fault, outlet, step, False))
+
+    def _break_plug(self, plug: Plug, step: FaultStep) -> Undo:
+        trouble = PlugTrouble(PlugFault(step.fault), step.share, step.delay_ms)
+        plug.faults.start(trouble)
+        return self._locked(lambda _now_s: plug.faults.stop(trouble))
+
+    def _publish(self, step: PublishStep) -> None:
+        message = Message(step.publish, step.payload.encode(), step.retain, step.qos)
+        publish = self.publishers.get(step.bus)
+        for _ in range(step.times if publish else 0):
+            assert publish is not None
+            publish(message)
 
     def _set_fault(self, outlet: SimOutlet, step: FaultStep, broken: bool, now_s: float) -> None:
         if step.fault == "welded":
@@ -204,6 +263,15 @@ class World:
         else:
             outlet.heat(step.temperature_c if broken else None)
 
+    def _set_input(self, step: InputStep) -> Undo:
+        channel = self.devices[step.input].channels[step.channel - 1]
+        before, channel.input_on = channel.input_on, step.on
+
+        def undo(_now_s: float) -> None:
+            channel.input_on = before
+
+        return self._locked(undo)
+
     def _heal(self, name: str, now_s: float) -> None:
         if name in self.outlets:
             outlet = self.outlets[name]
@@ -213,10 +281,12 @@ class World:
             outlet.heat(None)
         if name in self._faults:
             self._faults[name].stop()
+        if name in self.plugs:
+            self.plugs[name].faults.stop()
 
     def _locked(self, undo: Undo) -> Undo:
         def ended(now_s: float) -> None:
-            with self._lock:
+            with self.lock:
                 undo(now_s)
 
         return ended

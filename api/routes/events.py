@@ -12,7 +12,7 @@ from api.problems import responses
 from api.schemas.events import EventFilter, EventOut, EventPage, EventQuery, StreamQuery
 from api.streams import MOST_STREAMS, EventStream
 from gateway.core.errors import CorrectInput, TryLater
-from gateway.serve.events import KINDS, Wanted, read_events
+from gateway.serve.events import KINDS, Wanted, first_position, read_events
 
 router = APIRouter(tags=["events"])
 
@@ -37,6 +37,7 @@ async def list_events(
     return EventPage(
         events=[EventOut(**event.to_json()) for event in events],
         next=looked_to,
+        first_position=await first_position(services.database),
         last_position=max(services.feed.last_position, looked_to),
     )
 

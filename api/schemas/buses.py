@@ -21,6 +21,7 @@ _DEVICE = {
     "device": "m1",
     "bus": "line1",
     "unit": 1,
+    "topic": None,
     "state": "online",
     "detail": "",
     "last_answer_age_ms": 380,
@@ -33,13 +34,13 @@ class BusOut(Output):
     model_config = example(**_BUS)
 
     bus: Name
-    kind: str = Field(examples=["modbus-rtu"])
+    kind: str = Field(description="As in the site file.", examples=["modbus-rtu"])
     state: str = Field(description="`connecting`, `open` or `lost`.")
     detail: str = Field(description="What a person should look at.")
     utilisation: float | None = Field(description="Share of time the wire is in use, 0 to 1.")
     cycle_ms: float | None = Field(description="How long the last poll round took, in ms.")
-    requests: int
-    timeouts: int
+    requests: int = Field(description="Requests sent since the guard started.")
+    timeouts: int = Field(description="Requests without an answer, since then.")
     errors: dict[str, int] = Field(description="Wrong answers by kind.")
 
 
@@ -50,9 +51,10 @@ class DeviceOut(Output):
 
     device: Name
     bus: Name
-    unit: int = Field(description="The Modbus unit.")
+    unit: int | None = Field(description="The Modbus unit; null: it speaks MQTT.")
+    topic: str | None = Field(description="Its name in MQTT topics; null: it speaks Modbus.")
     state: str = Field(description="`unknown`, `online`, `silent` or `quarantined`.")
-    detail: str
+    detail: str = Field(description="What a person should look at.")
     last_answer_age_ms: int | None = Field(description="In ms; null: never.")
 
 
@@ -61,5 +63,5 @@ class BusesOut(Output):
 
     model_config = example(buses=[_BUS], devices=[_DEVICE])
 
-    buses: list[BusOut]
-    devices: list[DeviceOut]
+    buses: list[BusOut] = Field(description="In the order of the site file.")
+    devices: list[DeviceOut] = Field(description="In the order of the site file.")

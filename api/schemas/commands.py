@@ -25,7 +25,7 @@ class TargetIn(Input):
 
     model_config = example(kind="outlet", id="n1-3")
 
-    kind: KindWord
+    kind: KindWord = Field(description="One outlet, or all outlets of a group.")
     id: Name
 
 
@@ -126,7 +126,7 @@ class LeaseTermsOut(Output):
 class TargetOut(Output):
     """What a command is meant for."""
 
-    kind: KindWord
+    kind: KindWord = Field(description="One outlet, or all outlets of a group.")
     id: Name
 
 
@@ -169,16 +169,16 @@ class CommandOut(Output):
     model_config = example(**_COMMAND)
 
     id: str = Field(description="A UUID of version 7; `request_id` in the facts.")
-    action: ActionWord
+    action: ActionWord = Field(description="What was asked.")
     target: TargetOut
     lease: LeaseTermsOut | None
-    on_site: bool
-    reason: str
+    on_site: bool = Field(description="Of a `reset`: the caller stood at the outlet.")
+    reason: str = Field(description="Why, as the caller said.")
     actor: str = Field(description="`api:` and the token's name.")
-    state: StateWord
+    state: StateWord = Field(description="How far it has come; see above.")
     code: str = Field(description="Why it was refused or failed, for programs.")
     message: str = Field(description="The same, for people.")
-    outlets: list[OutletVerdict]
+    outlets: list[OutletVerdict] = Field(description="How each of its outlets fares.")
     created_utc_ms: UtcMs
     answered_utc_ms: int | None = Field(description="When the guard answered.")
     finished_utc_ms: int | None = Field(description="When the verdict was known.")
@@ -216,5 +216,5 @@ class CommandPage(Output):
 
     model_config = example(commands=[_COMMAND], next=None)
 
-    commands: list[CommandOut]
+    commands: list[CommandOut] = Field(description="Newest first.")
     next: str | None = Field(description="`cursor` of the next page; null: this is the last.")

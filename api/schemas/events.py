@@ -72,18 +72,22 @@ class EventOut(Output):
     quality: str = Field(
         description="How far the time can be trusted: `synced`, `unsynced`, `unset`."
     )
-    kind: str
+    kind: str = Field(description="What happened.", examples=["outlet.cut"])
     subject: str = Field(description="What it is about.", examples=["outlet/n1-3"])
-    actor: str
-    reason: str
+    actor: str = Field(description="Who did it.", examples=["guard", "api:till"])
+    reason: str = Field(description="Why; empty: there is none.", examples=["full"])
     data: dict[str, Any] = Field(description="By kind; units stand in the names.")
 
 
 class EventPage(Output):
     """A page of events, oldest first."""
 
-    model_config = example(events=[_EVENT], next=1042, last_position=1042)
+    model_config = example(events=[_EVENT], next=1042, first_position=1, last_position=1042)
 
-    events: list[EventOut]
+    events: list[EventOut] = Field(description="Oldest first.")
     next: int = Field(description="`after` of the next page, also when this one is empty.")
+    first_position: int = Field(
+        description="The oldest event that is kept (`serve.events_retention_days`, 400 by "
+        "default); whoever goes on from more than one before it has missed some. 0: none is kept."
+    )
     last_position: int = Field(description="The newest event there is.")

@@ -15,11 +15,11 @@ class CountsOut(Output):
 
     model_config = example(**_COUNTS)
 
-    total: int
+    total: int = Field(description="All outlets.")
     free: int = Field(description="Off, and may be switched on.")
     in_use: int = Field(description="Starting, on or stopping.")
     cut: int = Field(description="Cut off until released.")
-    locked: int
+    locked: int = Field(description="Locked by a person.")
     unknown: int = Field(description="Not known: the device or the guard does not answer.")
 
 
@@ -33,8 +33,8 @@ class PileOut(Output):
     model_config = example(**_PILE)
 
     id: Name
-    name: str
-    outlets: CountsOut
+    name: str = Field(description="For people.")
+    outlets: CountsOut = Field(description="Its outlets, counted by state.")
 
 
 class StationOut(Output):
@@ -43,9 +43,9 @@ class StationOut(Output):
     model_config = example(**_STATION)
 
     id: Name
-    name: str
-    outlets: CountsOut
-    piles: list[PileOut]
+    name: str = Field(description="For people.")
+    outlets: CountsOut = Field(description="Its outlets, counted by state.")
+    piles: list[PileOut] = Field(description="In the order of the site file.")
 
 
 class GroupsOut(Output):
@@ -65,7 +65,7 @@ class GroupsOut(Output):
     )
 
     id: Name = Field(description="The site's id: the target of a command for the whole site.")
-    name: str
-    outlets: CountsOut
-    stations: list[StationOut]
-    guard: GuardOut
+    name: str = Field(description="For people.")
+    outlets: CountsOut = Field(description="Its outlets, counted by state.")
+    stations: list[StationOut] = Field(description="In the order of the site file.")
+    guard: GuardOut = Field(description="Whether the states are of now.")

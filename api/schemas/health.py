@@ -14,8 +14,8 @@ class HealthOut(Output):
 
     model_config = example(alive=True, version="0.1.0")
 
-    alive: bool
-    version: str
+    alive: bool = Field(description="Always true: a process that does not live says nothing.")
+    version: str = Field(description="Of the program.")
 
 
 class CheckOut(Output):
@@ -23,7 +23,7 @@ class CheckOut(Output):
 
     model_config = example(**_CHECK)
 
-    ok: bool
+    ok: bool = Field(description="Whether it works.")
     detail: str = Field(description="What is wrong and what to do, for people.")
 
 
@@ -32,7 +32,7 @@ class ReadyOut(Output):
 
     model_config = example(ready=True, guard=_CHECK, database=_CHECK, facts=_CHECK, facts_waiting=0)
 
-    ready: bool
+    ready: bool = Field(description="Whether all of it works.")
     guard: CheckOut = Field(description="The guard can be reached.")
     database: CheckOut = Field(description="The business database can be written.")
     facts: CheckOut = Field(description="The guard's facts are taken over.")

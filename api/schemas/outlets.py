@@ -28,10 +28,10 @@ class OutletQuery(QueryInput):
 class LeaseOut(Output):
     """The lease an outlet is on under."""
 
-    id: str
+    id: str = Field(description="A UUID of version 7.")
     request_id: str = Field(description="The command's id.")
     actor: str = Field(description="Who asked for it.", examples=["api:reception"])
-    reason: str
+    reason: str = Field(description="Why, as they said.")
     granted_utc_ms: UtcMs
     until_utc_ms: UtcMs
     energy_mwh: int | None = Field(description="Its own limit, in mWh.")
@@ -41,18 +41,20 @@ class LeaseOut(Output):
 class LatchOut(Output):
     """Why an outlet is cut off, and who may release it."""
 
-    reason: str = Field(examples=["overcurrent_instant"])
-    rule: str
-    release: Literal["automatic", "operator", "on_site"]
+    reason: str = Field(description="Why it was cut off.", examples=["overcurrent_instant"])
+    rule: str = Field(description="The rule that did it.", examples=["overcurrent_instant"])
+    release: Literal["automatic", "operator", "on_site"] = Field(
+        description="After its cool-down by itself; by an operator; by a person on site."
+    )
     since_utc_ms: UtcMs
 
 
 class LastFactOut(Output):
     """The latest fact about an outlet."""
 
-    seq: int
-    kind: str
-    reason: str
+    seq: int = Field(description="Its number in the guard's journal.")
+    kind: str = Field(description="What happened.", examples=["outlet.on"])
+    reason: str = Field(description="Why; empty: there is none.")
     utc_ms: UtcMs
 
 
@@ -100,7 +102,7 @@ class OutletOut(Output):
     model_config = example(**_OUTLET)
 
     id: Name
-    name: str
+    name: str = Field(description="For people.")
     pile: Name
     station: Name
     state: State = Field(
@@ -121,7 +123,7 @@ class OutletOut(Output):
     locks: list[str] = Field(
         description="Locked scopes that hold this outlet.", examples=[["pile/n1"]]
     )
-    alarms: list[str]
+    alarms: list[str] = Field(description="What is wrong and did not switch it off.")
     device_state: str = Field(description="How its device answers.", examples=["online"])
     last_fact: LastFactOut | None
     in_use: bool = Field(description="Leased, or not seen off since it was switched on.")
@@ -140,7 +142,7 @@ class GuardOut(Output):
 
     model_config = example(**_GUARD)
 
-    reachable: bool
+    reachable: bool = Field(description="Whether its stream is followed at present.")
     since_utc_ms: UtcMs
     detail: str = Field(description="Why not, for people.")
     version: str | None = Field(description="The guard's version, once it was reached.")
@@ -151,7 +153,7 @@ class OutletPage(Output):
 
     model_config = example(outlets=[_OUTLET], next="n1-3", guard=_GUARD, utc_ms=1_772_582_400_500)
 
-    outlets: list[OutletOut]
+    outlets: list[OutletOut] = Field(description="In the order of the site file.")
     next: str | None = Field(description="`cursor` of the next page; null: this is the last.")
     guard: GuardOut
     utc_ms: UtcMs
@@ -193,9 +195,9 @@ class SpreadOut(Output):
 
     model_config = example(low=178.0, high=182.4, mean=180.1)
 
-    low: float
-    high: float
-    mean: float
+    low: float = Field(description="The lowest sample.")
+    high: float = Field(description="The highest sample.")
+    mean: float = Field(description="The mean of all samples.")
 
 
 _MINUTE = {
@@ -227,5 +229,5 @@ class MinutePage(Output):
     model_config = example(outlet="n1-3", minutes=[_MINUTE], next="2026-03-04T00:01:00+00:00")
 
     outlet: Name
-    minutes: list[MinuteOut]
+    minutes: list[MinuteOut] = Field(description="Oldest first.")
     next: datetime | None = Field(description="`from` of the next page; null: this is the last.")

@@ -52,7 +52,7 @@ class TokenOut(Output):
     model_config = example(**_TOKEN)
 
     name: Name
-    role: RoleWord
+    role: RoleWord = Field(description="What its holder may do.")
     created_utc_ms: UtcMs
     expires_utc_ms: int | None = Field(description="UTC, in milliseconds; null: never.")
     revoked_utc_ms: int | None = Field(description="UTC, in milliseconds; null: it is not.")
@@ -66,4 +66,4 @@ class TokensOut(Output):
 
     model_config = example(tokens=[_TOKEN])
 
-    tokens: list[TokenOut]
+    tokens: list[TokenOut] = Field(description="By the order in which they were made.")

@@ -12,9 +12,8 @@ from drivers.modbus.dispatch import Dispatcher
 from drivers.modbus.health import Backoff
 from drivers.modbus.link import Link, LinkLost, OpenLink
 from drivers.modbus.pause import LoopPause, Pause, precise_pause
-from drivers.modbus.plan import wire_of
 from drivers.modbus.talk import Talk, TimeS
-from drivers.modbus.wire import SerialWire
+from drivers.modbus.wire import SerialWire, wire_of
 from drivers.stats import BusStats
 from gateway.config import Bus, RtuBus, Site
 from gateway.core.clock import Clock
@@ -28,6 +27,12 @@ LONGEST_ON_WAIT_S = 2.0
 """An ON that could not be sent by then is dropped, never sent late."""
 FIRST_RECONNECT_MS = 250.0
 LONGEST_RECONNECT_MS = 10_000.0
+STEADY_S = 5.0
+"""A connection that was used for so long and broke is opened again soon; one that breaks sooner
+each time, because another master takes it over, is tried ever less often."""
+SETTLED_S = 1.0
+"""A connection that was lost is told to be open again once it has held for so long: a device that
+serves somebody else accepts and hangs up at once, which is no recovery."""
 TRIES_ALL_OFF = 3
 _BETWEEN_TRIES_S = 0.2
 """A relay needs a moment before its state can be read back."""
@@ -189,17 +194,29 @@ class ModbusBus:
         except LinkLost as err:
             self._lost(str(err))
             return False
-        if self._state is not BusState.OPEN:
-            self._tell(BusState.OPEN, self._where)
-            dispatch.opened()
-        counts = dispatch.asker.counts
-        answered = counts.requests - counts.timeouts
-        again_at_once = await dispatch.serve(talk, pause)
-        if counts.requests - counts.timeouts > answered + 1:  # the last may have been cut short
+        settling = self._opened(is_connection=serial is None)
+        opened_s = self._time_s()
+        try:
+            again_at_once = await dispatch.serve(talk, pause)
+        finally:
+            if settling is not None:
+                settling.cancel()
+        if self._time_s() - opened_s >= STEADY_S:
             self._backoff.reset()
         if not again_at_once:
             self._lost(talk.lost or "")
         return again_at_once
+
+    def _opened(self, *, is_connection: bool) -> asyncio.TimerHandle | None:
+        """Tell that the bus is open, now or, by the timer it gives, once that has held."""
+        if self._state is BusState.OPEN:
+            return None
+        self._dispatch.opened()
+        if is_connection and self._state is BusState.LOST:
+            loop = asyncio.get_running_loop()
+            return loop.call_later(SETTLED_S, self._tell, BusState.OPEN, self._where)
+        self._tell(BusState.OPEN, self._where)
+        return None
 
     def _lost(self, detail: str) -> None:
         self._tell(BusState.LOST, detail)
@@ -238,17 +255,21 @@ class ModbusBus:
 
     def stats(self) -> BusStats:
         asker = self._dispatch.asker
+        now_ms = self._time_s() * 1_000
+        fast_ms, slow_ms = self._dispatch.rounds.oldest_ms(now_ms)
         errors = {str(kind): count for kind, count in asker.counts.faults.items()}
         if asker.counts.declined:
             errors["declined"] = asker.counts.declined
         return BusStats(
-            utilisation=asker.load.utilisation(self._time_s() * 1_000),
+            utilisation=asker.load.utilisation(now_ms),
             busy_ms=asker.load.busy_ms,
             requests=asker.counts.requests,
             timeouts=asker.counts.timeouts,
             errors=errors,
             cycle_ms=self._dispatch.rounds.cycle_ms,
             queue_depth=len(self._dispatch.lanes),
+            oldest_fast_ms=fast_ms,
+            oldest_slow_ms=slow_ms,
         )
 
     async def all_off(self) -> list[tuple[OutletId, WriteResult]]:

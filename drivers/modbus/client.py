@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import glob
 import os
 import socket
 import termios
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
@@ -145,11 +147,11 @@ def tcp_links(bus: TcpBus) -> OpenLink:
 
 
 def serial_links(bus: RtuBus) -> OpenLink:
-    """Give what opens a serial bus."""
+    """Give what opens a serial bus; which port a pattern means is found out at each opening."""
 
     def make() -> Client:
         return AsyncModbusSerialClient(
-            bus.port,
+            find_port(bus),
             baudrate=bus.baud,
             bytesize=8,
             parity=bus.parity,
@@ -164,6 +166,25 @@ def serial_links(bus: RtuBus) -> OpenLink:
         return PymodbusLink(make, lambda err: explain_serial(bus, err))
 
     return link
+
+
+def find_port(bus: RtuBus) -> str:
+    """Give the port of a serial bus.
+
+    Where ``port`` is a pattern (``*``, ``?``, ``[...]``), a converter may come back under
+    another name: it is the one port that fits. Raises LinkLost when none or several do.
+    """
+    if not glob.has_magic(bus.port):
+        return bus.port
+    found = sorted(str(path) for path in Path("/").glob(bus.port.lstrip("/")))
+    if not found:
+        raise LinkLost(f"nothing fits {bus.port}: plug it in, or correct `port` of bus {bus.id}")
+    if len({os.path.realpath(path) for path in found}) > 1:
+        raise LinkLost(
+            f"{bus.port} fits {', '.join(found[:4])}: narrow `port` of bus {bus.id}, so that it "
+            "can't be another converter"
+        )
+    return found[0]
 
 
 def explain_tcp(bus: TcpBus, err: OSError) -> str:

@@ -18,9 +18,12 @@ from drivers.modbus import frames
 from drivers.modbus.asking import Asker
 from drivers.modbus.frames import Request
 from drivers.modbus.health import Backoff
+from drivers.modbus.in_use import InUse
+from drivers.modbus.ladder import Level
 from drivers.modbus.lanes import Lanes, Off
 from drivers.modbus.pause import Pause
-from drivers.modbus.rounds import Rounds
+from drivers.modbus.polling import polling_of
+from drivers.modbus.rounds import Rounds, Turn
 from drivers.modbus.talk import Outcome, Talk, TimeS
 from drivers.modbus.unit import CompiledRead, Unit, make_unit
 from drivers.modbus.wire import Wire
@@ -58,8 +61,10 @@ class Dispatcher:
         self._clock = clock
         self._written = written
         self._time_s = time_s
+        polling = polling_of(bus, site)
         self.units: dict[DeviceId, Unit] = {
-            device.id: make_unit(site, device, Backoff(rng)) for device in site.devices_on(bus.id)
+            device.id: make_unit(site, device, polling.ladders[device.id], Backoff(rng))
+            for device in site.devices_on(bus.id)
         }
         self.asker = Asker(bus, wire, self.units.values(), sink, time_s)
         self.lanes = Lanes(
@@ -71,7 +76,22 @@ class Dispatcher:
         )
         place = [other.id for other in site.buses].index(bus.id)
         phase_ms = bus.poll_ms * place / len(site.buses)
-        self.rounds = Rounds(self.units.values(), bus.poll_ms, phase_ms)
+        outlets = site.outlets_on(bus.id)
+        elsewhere = [outlet.id for outlet in outlets if outlet.relay.device not in self.units]
+        self._in_use = InUse(outlets, elsewhere, self.lanes.switched_on)
+        self._by_use = polling.pace is not None
+        """Whether it matters which outlets are in use."""
+        self._units_of = {
+            outlet.id: tuple(
+                self.units[device]
+                for device in dict.fromkeys(
+                    channel.device for channel in (outlet.meter, outlet.relay) if channel
+                )
+                if device in self.units
+            )
+            for outlet in outlets
+        }
+        self.rounds = Rounds(self.units.values(), polling, self._in_use, phase_ms)
         self._wake: asyncio.Future[None] | None = None
         self._polled = True
         self.on_ms = self._longest_on_ms(wire)
@@ -226,18 +246,19 @@ class Dispatcher:
 
     def _next_turn(
         self, now_ms: float, wanted: Callable[[Unit], bool]
-    ) -> tuple[Unit, Request | None] | None:
-        """Give the next device that can be read now, and the barrier it owes, if any."""
-        for unit in self.rounds.turns:
+    ) -> tuple[Turn, Request | None] | None:
+        """Give the next turn that can be taken now, and the barrier its device owes, if any."""
+        for turn in self.rounds.turns:
+            unit = turn.unit
             if not wanted(unit) or unit.ready_s * 1_000 > now_ms:
                 continue
             if not unit.suspicion.is_suspect:
-                return unit, None
+                return turn, None
             barrier = unit.suspicion.barrier(now_ms)
             if barrier is not None or not unit.suspicion.is_suspect:
-                return unit, barrier
+                return turn, barrier
             self._fail_unconfirmed(unit)
-            self.rounds.skip(unit, now_ms)
+            self.rounds.skip(turn, now_ms)
         return None
 
     def _command(self, talk: Talk) -> Step | None:
@@ -266,26 +287,43 @@ class Dispatcher:
 
     # ------------------------------------------------------------ the steps
 
-    async def _poll(self, talk: Talk, unit: Unit, barrier: Request | None) -> None:
+    async def _poll(self, talk: Talk, turn: Turn, barrier: Request | None) -> None:
         self._polled = True
+        unit = turn.unit
         for other in self.units.values():
             other.cut_failed = False
         if barrier is not None:
             if await self.asker.ask(talk, unit, barrier) is Outcome.ANSWERED:
                 unit.suspicion.cleared()
             else:
-                self._end_turn(unit)
+                self._end_turn(turn, read=False)
             return
-        read = unit.reads[unit.cursor]
+        read = turn.reads[turn.cursor]
+        if turn.cursor == 0:
+            turn.began_ms = self._now_ms()
         outcome = await self.asker.ask(talk, unit, read.request, partial(self._deliver, unit, read))
-        unit.cursor += 1
-        if outcome is not Outcome.ANSWERED or unit.cursor >= len(unit.reads):
-            self._end_turn(unit)
+        turn.cursor += 1
+        if outcome is not Outcome.ANSWERED:
+            if outcome is Outcome.DECLINED and turn.level is not Level.WHOLE:
+                self._read_whole(unit, talk.exception_code)
+            self._end_turn(turn, read=False)
+        elif turn.cursor >= len(turn.reads):
+            self._end_turn(turn, read=True)
 
-    def _end_turn(self, unit: Unit) -> None:
-        self._fail_unconfirmed(unit)
-        if unit in self.rounds.turns:
-            self.rounds.done(unit, self._now_ms())
+    def _read_whole(self, unit: Unit, code: int) -> None:
+        """Give up reading a device in parts: it says that it can't be read so."""
+        if code not in frames.NOT_THERE or not unit.takes_parts:
+            return
+        unit.takes_parts = False
+        log.warning(
+            "device %s refuses a shorter read: it is read whole, which takes longer",
+            unit.device.id,
+        )
+
+    def _end_turn(self, turn: Turn, *, read: bool) -> None:
+        self._fail_unconfirmed(turn.unit)
+        if turn in self.rounds.turns:
+            self.rounds.done(turn, self._now_ms(), read=read)
 
     def _deliver(self, unit: Unit, read: CompiledRead, data: bytes) -> None:
         """Hand over what an answer says, in the call in which its last byte came.
@@ -305,6 +343,8 @@ class Dispatcher:
             wanted_on = unit.unconfirmed.pop(outlet)
             seen = WriteResult.DONE if sample.relay_on is wanted_on else WriteResult.FAILED
             self._written(outlet, wanted_on, seen)
+        if self._by_use:
+            self._in_use.saw(outlet, sample)
 
     async def _switch_off(self, talk: Talk, off: Off, sent: Request | None = None) -> None:
         unit = self.units[off.device]
@@ -363,6 +403,9 @@ class Dispatcher:
         if outcome is not Outcome.ANSWERED:
             self._wrote(outlets, wanted_on, WriteResult.FAILED)
             return
+        if self._by_use:
+            for outlet in outlets:
+                self.rounds.switched(self._units_of[outlet], self._now_ms(), on=wanted_on)
         shown = tuple(outlet for outlet in outlets if outlet in unit.shows_relay)
         hidden = tuple(outlet for outlet in outlets if outlet not in unit.shows_relay)
         if not doubted and not self.confirm_all:

@@ -3,8 +3,9 @@
 How the worst times add up, for an outlet whose meter may be on another bus than its relay:
 
 - *The sample's age.* An overload that begins just after its outlet was read is seen one period
-  later, when that read's answer is complete. A period is ``poll_ms`` or a whole round with a
-  command between any two polls, whichever is longer.
+  later, when that read's answer is complete. A period is ``poll_ms`` or the longest round there
+  may be while outlets are in use, all of them, with a command between any two polls. Where the
+  power is read less often than the current and a rule cuts off by it, that age counts.
 - *One foreign transaction* on the relay's bus, the longest there is, as the bus may be busy.
 - *The write*, until its last byte is on the wire. For all outlets of a module at once that is
   one joined write where the module can do that, otherwise one write and answer after another.
@@ -18,11 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drivers.modbus.frames import Request
+from drivers.modbus.ladder import cuts_by_power
 from drivers.modbus.lanes import Lanes
-from drivers.modbus.reads import plan_reads, wanted_of
-from drivers.modbus.wire import SerialWire, TcpWire, Wire
-from drivers.modbus.writes import off_request, relay_of, setup_requests, switch_request
-from gateway.config import Bus, Device, Outlet, RtuBus, Site
+from drivers.modbus.polling import Polling, commands_of, polling_of, silence_of
+from drivers.modbus.timeline import typical_ms
+from drivers.modbus.wire import SerialWire, Wire, turn_ms, wire_of
+from drivers.modbus.writes import off_request, relay_of
+from gateway.config import Bus, Device, Outlet, Quantity, Site
 from gateway.core.ids import BusId, DeviceId, OutletId
 
 _SERIAL_FRAMING = 3
@@ -74,6 +77,22 @@ class DevicePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Detection:
+    """From an overload (a weld, a relay that is found on) to the end of the answer that shows it.
+
+    Every device answers and nothing but reads is on the wire. *Worst* is whatever outlets are in
+    use; *typical* the mean, with every fourth of them in use.
+    """
+
+    in_use_worst_ms: float
+    in_use_typical_ms: float
+    idle_worst_ms: float
+    idle_typical_ms: float
+    slow_worst_ms: float
+    """The longest age of a slow value."""
+
+
+@dataclass(frozen=True, slots=True)
 class BusPlan:
     """What ``pilegate check`` says about one bus. Times in ms; the worst are 0 without outlets."""
 
@@ -89,6 +108,11 @@ class BusPlan:
     """The same with one device silent."""
     utilisation: float
     """Share of the time that rounds take; 1.0 when they follow each other without a break."""
+    leads: str | None
+    """What is read most often of the outlets in use; None when all is read in every round."""
+    detection: Detection
+    silence_ms: float
+    """The shortest time after which an outlet, or a module's watchdog, takes it for silent."""
     devices: tuple[DevicePlan, ...]
     outlets: tuple[OutletPlan, ...]
 
@@ -118,6 +142,7 @@ class _Costs:
     """What things cost on one bus."""
 
     wire: Wire
+    polling: Polling
     reads: dict[DeviceId, tuple[tuple[str, Request], ...]]
     longest_ms: float
     """Longest transaction of any kind."""
@@ -125,26 +150,31 @@ class _Costs:
     """Longest time-out."""
     cycle_ms: float
     period_ms: float
-    period_silent_ms: float
+    """Longest time between two answers with what leads."""
+    fast_ms: float
+    """The same with any fast value."""
 
-
-def wire_of(bus: Bus) -> Wire:
-    """Give the timing of a bus."""
-    if isinstance(bus, RtuBus):
-        return SerialWire(bus.baud, bus.parity, bus.stop_bits)
-    return TcpWire()
+    def period_of(self, outlet: Outlet) -> float:
+        """Give the longest time between two answers with what may cut an outlet off."""
+        by_power = cuts_by_power(outlet) and not self.polling.leads(outlet.id, Quantity.POWER_W)
+        return self.fast_ms if by_power else self.period_ms
 
 
 def plan_bus(bus: Bus, site: Site) -> BusPlan:
     """Plan a bus. Raises CorrectInput when a device can't give what its profile promises."""
-    costs = {other.id: _costs(other, site) for other in site.buses}
-    own = costs[bus.id]
+    own = _costs(bus, site)
     devices = site.devices_on(bus.id)
     outlets = [
         outlet
         for outlet in site.outlets_on(bus.id)
         if site.device(outlet.relay.device).bus == bus.id
     ]
+    seen_on = {site.device((outlet.meter or outlet.relay).device).bus for outlet in outlets}
+    costs = {bus.id: own} | {
+        other.id: _costs(other, site)
+        for other in site.buses
+        if other.id in seen_on and other.id != bus.id
+    }
     outlet_plans = tuple(_outlet_plan(site, costs, bus, outlet) for outlet in outlets)
     return BusPlan(
         bus=bus.id,
@@ -157,8 +187,11 @@ def plan_bus(bus: Bus, site: Site) -> BusPlan:
         ),
         cycle_ms=own.cycle_ms,
         period_ms=own.period_ms,
-        period_silent_ms=own.period_silent_ms,
+        period_silent_ms=own.period_ms + own.timeout_ms,
         utilisation=min(1.0, own.cycle_ms / bus.poll_ms) if bus.poll_ms else 1.0,
+        leads=own.polling.what_leads,
+        detection=_detection(own),
+        silence_ms=silence_of(bus, site),
         devices=tuple(_device_plan(site, own, device, outlet_plans) for device in devices),
         outlets=outlet_plans,
     )
@@ -166,48 +199,45 @@ def plan_bus(bus: Bus, site: Site) -> BusPlan:
 
 def _costs(bus: Bus, site: Site) -> _Costs:
     wire = wire_of(bus)
+    polling = polling_of(bus, site)
     devices = site.devices_on(bus.id)
     reads = {
         device.id: tuple(
-            (str(read), read.request(device.unit))
-            for read in plan_reads(device.profile, wanted_of(site, device))
+            (str(read), read.request(device.unit)) for read in polling.ladders[device.id].whole
         )
         for device in devices
     }
-    polls_ms, commands_ms, timeouts_ms = [], [0.0], [0.0]
+    longest_ms, timeouts_ms = [polling.command_ms], [0.0]
     for device in devices:
         for _, request in reads[device.id]:
-            polls_ms.append(_transaction_ms(wire, device, request))
+            longest_ms.append(turn_ms(wire, device, request))
             timeouts_ms.append(_timeout_ms(bus, wire, device, request))
-        for request in _commands(site, device):
-            commands_ms.append(_transaction_ms(wire, device, request))
-            timeouts_ms.append(_timeout_ms(bus, wire, device, request))
-    cycle_ms = sum(polls_ms)
-    busy_ms = cycle_ms + len(polls_ms) * max(commands_ms)
+        commands = commands_of(site, device)
+        timeouts_ms.extend(_timeout_ms(bus, wire, device, request) for request in commands)
     return _Costs(
         wire=wire,
+        polling=polling,
         reads=reads,
-        longest_ms=max(polls_ms + commands_ms),
+        longest_ms=max(longest_ms),
         timeout_ms=max(timeouts_ms),
-        cycle_ms=cycle_ms,
-        period_ms=max(bus.poll_ms, busy_ms),
-        period_silent_ms=max(bus.poll_ms, busy_ms + max(timeouts_ms)),
+        cycle_ms=polling.whole_ms,
+        period_ms=polling.longest_gap_ms(polling.command_ms),
+        fast_ms=polling.oldest_ms(polling.command_ms)[0],
     )
 
 
-def _commands(site: Site, device: Device) -> list[Request]:
-    """List the writes that may come in between polls."""
-    commands = list(setup_requests(site, device))
-    relays = [o.relay.channel for o in site.outlets_on(device.bus) if o.relay.device == device.id]
-    if relays:
-        address = relay_of(device, relays[0]).address
-        commands.append(switch_request(device, address, on=True))
-    return commands
-
-
-def _transaction_ms(wire: Wire, device: Device, request: Request) -> float:
-    pause_ms = max(0.0, device.profile.min_gap_ms - wire.gap_ms)
-    return wire.transaction_ms(request) + device.turnaround_ms + pause_ms
+def _detection(costs: _Costs) -> Detection:
+    polling = costs.polling
+    quarter = frozenset(sorted(polling.outlets)[::4])
+    in_use_ms, idle_ms = typical_ms(polling, quarter)
+    fast_ms, slow_ms = polling.oldest_ms()
+    return Detection(
+        in_use_worst_ms=polling.longest_gap_ms() + costs.longest_ms,
+        in_use_typical_ms=in_use_ms,
+        idle_worst_ms=fast_ms + costs.longest_ms,
+        idle_typical_ms=idle_ms,
+        slow_worst_ms=slow_ms,
+    )
 
 
 def _timeout_ms(bus: Bus, wire: Wire, device: Device, request: Request) -> float:
@@ -235,11 +265,12 @@ def _outlet_plan(site: Site, costs: dict[BusId, _Costs], bus: Bus, outlet: Outle
     own = costs[bus.id]
     address = relay_of(device, outlet.relay.channel).address
     write_ms = own.wire.sent_ms(off_request(device, address, address))
+    seen_ms = seen.period_of(outlet) + seen.longest_ms
     return OutletPlan(
         outlet=outlet.id,
         device=device.id,
-        worst_cut_ms=seen.period_ms + seen.longest_ms + own.longest_ms + write_ms,
-        worst_cut_silent_ms=seen.period_silent_ms + seen.longest_ms + own.timeout_ms + write_ms,
+        worst_cut_ms=seen_ms + own.longest_ms + write_ms,
+        worst_cut_silent_ms=seen_ms + seen.timeout_ms + own.timeout_ms + write_ms,
     )
 
 
@@ -252,9 +283,7 @@ def _device_plan(
     single_ms, all_ms = _write_times_ms(site, costs.wire, device)
     return DevicePlan(
         device=device.id,
-        round_ms=sum(
-            _transaction_ms(costs.wire, device, request) for _, request in costs.reads[device.id]
-        ),
+        round_ms=sum(turn_ms(costs.wire, device, request) for _, request in costs.reads[device.id]),
         outlets=len(own),
         worst_cut_ms=worst_ms,
         worst_cut_silent_ms=silent_ms,
@@ -278,5 +307,5 @@ def _write_times_ms(site: Site, wire: Wire, device: Device) -> tuple[float, floa
         request = off_request(device, off.first, off.last)
         single_ms = wire.sent_ms(off_request(device, off.first, off.first))
         all_ms += last_ms + wire.sent_ms(request)
-        last_ms = _transaction_ms(wire, device, request) - wire.sent_ms(request)
+        last_ms = turn_ms(wire, device, request) - wire.sent_ms(request)
     return single_ms, all_ms

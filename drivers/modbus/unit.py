@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,12 +10,17 @@ from typing import NamedTuple
 
 from drivers.modbus.frames import READS_BITS, Request
 from drivers.modbus.health import Backoff, Health, Suspicion
-from drivers.modbus.reads import Read, Wanted, barrier_reads, plan_reads, wanted_of
+from drivers.modbus.ladder import MOST_KEPT, Ladder, Level
+from drivers.modbus.reads import Read, barrier_reads
+from drivers.modbus.schedule import Due, Pace
 from drivers.modbus.values import FIELDS, Decoder, Words, decoder, words_of_bits, words_of_registers
 from drivers.modbus.writes import setup_requests
 from gateway.config import Device, Quantity, Site
 from gateway.core.ids import OutletId
 from gateway.guard.model import DeviceState, Sample
+
+NOTHING_READ = Due(-math.inf, -math.inf)
+"""What is due of a device of which nothing is known."""
 
 
 class Row(NamedTuple):
@@ -76,14 +82,19 @@ class Unit:
     """What the bus keeps of one device."""
 
     device: Device
+    ladder: Ladder
     reads: tuple[CompiledRead, ...]
+    """Those of a whole turn."""
     setup: tuple[Request, ...]
     health: Health
     suspicion: Suspicion
     shows_relay: frozenset[OutletId]
     """Outlets whose relay's state can be read from this device."""
-    cursor: int = 0
-    """The next read of the present round."""
+    due: Due = NOTHING_READ
+    read_ms: Due = NOTHING_READ
+    """When its values were read last."""
+    takes_parts: bool = True
+    """Whether it answers reads of parts of what it can be asked."""
     waiting_setup: deque[Request] = field(default_factory=deque)
     unconfirmed: dict[OutletId, bool] = field(default_factory=dict)
     """Writes whose echo is not believed, and what they wanted."""
@@ -94,6 +105,26 @@ class Unit:
     off_failed: bool = False
     """Its last OFF was not answered: it is repeated after the next round."""
 
+    _compiled: dict[tuple[Read, ...], tuple[CompiledRead, ...]] = field(default_factory=dict)
+
+    def compiled(self, reads: tuple[Read, ...]) -> tuple[CompiledRead, ...]:
+        """Give reads ready to be sent; they are compiled once."""
+        found = self._compiled.get(reads)
+        if found is None:
+            found = tuple(compile_read(read, self.device.unit) for read in reads)
+            if len(self._compiled) >= MOST_KEPT:
+                self._compiled.clear()
+            self._compiled[reads] = found
+        return found
+
+    def was_read(self, level: Level, at_ms: float, pace: Pace | None) -> None:
+        """Note that a turn was answered."""
+        if level is Level.LEAD:
+            return
+        self.read_ms = Due(at_ms, at_ms if level is Level.WHOLE else self.read_ms.whole_ms)
+        if pace is not None:
+            self.due = self.due.after(level, at_ms, pace)
+
     @property
     def may_switch_on(self) -> bool:
         """An ON is only sent to a device that is known to answer, and owes nothing."""
@@ -101,15 +132,19 @@ class Unit:
         return online and not self.suspicion.is_suspect
 
 
-def make_unit(site: Site, device: Device, backoff: Backoff) -> Unit:
-    """Plan and compile everything about one device. Raises CorrectInput for an impossible plan."""
-    wanted: list[Wanted] = wanted_of(site, device)
-    planned = plan_reads(device.profile, wanted)
+def make_unit(site: Site, device: Device, ladder: Ladder, backoff: Backoff) -> Unit:
+    """Compile everything about one device."""
     return Unit(
         device=device,
-        reads=tuple(compile_read(read, device.unit) for read in planned),
+        ladder=ladder,
+        reads=tuple(compile_read(read, device.unit) for read in ladder.whole),
         setup=setup_requests(site, device),
         health=Health(backoff),
-        suspicion=Suspicion(barrier_reads(planned, device.unit)),
-        shows_relay=frozenset(item.outlet for item in wanted if item.quantity is Quantity.RELAY_ON),
+        suspicion=Suspicion(barrier_reads(ladder.whole, device.unit)),
+        shows_relay=frozenset(
+            item.outlet
+            for read in ladder.whole
+            for item in read.wanted
+            if item.quantity is Quantity.RELAY_ON
+        ),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drivers.modbus.frames import Request
+from gateway.config import Bus, Device, RtuBus
 
 _RTU_OVERHEAD = 3
 """Unit and check sum around a PDU."""
@@ -99,3 +100,16 @@ class TcpWire:
 
 
 Wire = SerialWire | TcpWire
+
+
+def wire_of(bus: Bus) -> Wire:
+    """Give the timing of a bus."""
+    if isinstance(bus, RtuBus):
+        return SerialWire(bus.baud, bus.parity, bus.stop_bits)
+    return TcpWire()
+
+
+def turn_ms(wire: Wire, device: Device, request: Request) -> float:
+    """Give what a request to a device takes of a bus's time, the pause it needs included."""
+    pause_ms = max(0.0, device.profile.min_gap_ms - wire.gap_ms)
+    return wire.transaction_ms(request) + device.turnaround_ms + pause_ms

@@ -15,6 +15,8 @@ def print_plans(site: Site, *, requests: bool) -> list[str]:
     plans = [plan_bus(bus, site) for bus in site.buses]
     for bus, plan in zip(site.buses, plans, strict=True):
         click.echo(_bus_line(bus, plan))
+        for line in _detection_lines(plan):
+            click.echo(f"  {line}")
         if requests:
             _print(_request_rows(plan))
         _print(_device_rows(plan))
@@ -33,6 +35,29 @@ def _bus_line(bus: Bus, plan: BusPlan) -> str:
         f"bus {bus.id} ({bus.kind}, {where}): {count} request{'s' * (count != 1)} a round, "
         f"{plan.cycle_ms:.1f} ms of every {max(plan.period_ms, plan.cycle_ms):.0f} ms, "
         f"{plan.utilisation:.0%} busy"
+    )
+
+
+def _detection_lines(plan: BusPlan) -> Iterable[str]:
+    """Say when an overload is seen at the latest and typically, of outlets in use and of idle ones.
+
+    What follows, the off frame and whatever else is on the wire, is in the table below it.
+    """
+    seen = plan.detection
+    if plan.leads is None:
+        yield (
+            f"everything is read in every round: an overload is seen after "
+            f"{seen.in_use_worst_ms:.0f} ms at worst, {seen.in_use_typical_ms:.0f} ms typically"
+        )
+        return
+    yield (
+        f"in use: {plan.leads} first; an overload is seen after {seen.in_use_worst_ms:.0f} ms at "
+        f"worst, {seen.in_use_typical_ms:.0f} ms typically (a quarter in use)"
+    )
+    yield (
+        f"idle: a welded or closed relay is seen after {seen.idle_worst_ms:.0f} ms at worst, "
+        f"{seen.idle_typical_ms:.0f} ms typically; slow values are {seen.slow_worst_ms / 1_000:.0f}"
+        " s old at most"
     )
 
 
@@ -76,7 +101,14 @@ def _print(rows: Iterable[Sequence[str]]) -> None:
 
 
 def _broken(plan: BusPlan, promise_ms: int) -> Iterable[str]:
-    """Say which modules can't be cut off in time while every device answers."""
+    """Say what can't be kept while every device answers: the promise, or what silence means."""
+    if plan.detection.idle_worst_ms >= plan.silence_ms:
+        yield (
+            f"limits.silence.delay_s: values on bus {plan.bus} may be "
+            f"{plan.detection.idle_worst_ms:.0f} ms old while every device answers, and after "
+            f"{plan.silence_ms:.0f} ms they are taken for silent: raise the baud rate, put fewer "
+            "devices on the bus, or allow more (a module's watchdog counts, too)"
+        )
     for device in plan.devices:
         if device.worst_cut_all_ms > promise_ms:
             worst = f"one outlet {device.worst_cut_ms:.0f} ms, all {device.worst_cut_all_ms:.0f} ms"

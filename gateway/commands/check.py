@@ -13,6 +13,7 @@ from gateway.commands.settings import Settings, global_options, pass_settings
 
 if TYPE_CHECKING:
     from gateway.config import Site
+    from gateway.config.schema import Kind
 
 
 @click.command()
@@ -33,8 +34,10 @@ def check(settings: Settings, file: Path | None, requests: bool) -> int:
         click.echo(f"warning: {warning}", err=True)
     click.echo(_summary(site))
     from gateway.commands.bus_plan import print_plans  # noqa: PLC0415 - brings in the drivers
+    from gateway.commands.plug_plan import print_plug_plans  # noqa: PLC0415 - the same
 
-    broken = print_plans(site, requests=requests)
+    broken = print_plans(site, requests=requests) if site.buses else []
+    broken += print_plug_plans(site)
     for line in broken:
         click.echo(f"pilegate: {line}", err=True)
     return Exit.WRONG_INPUT if broken else Exit.OK
@@ -45,8 +48,8 @@ def _summary(site: Site) -> str:
         (len(site.stations), "station"),
         (len(site.piles), "pile"),
         (len(site.outlets), "outlet"),
-        (len(site.devices), "device"),
-        (len(site.buses), "bus"),
+        (len(site.all_devices), "device"),
+        (len(site.all_buses), "bus"),
     )
     words = ", ".join(f"{count} {_plural(word, count)}" for count, word in counts)
     return f"{site.file}: site {site.id}: {words}"
@@ -59,9 +62,9 @@ def _plural(word: str, count: int) -> str:
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["site", "profile"]), default="site")
-def schema(kind: str) -> None:
+@click.argument("kind", type=click.Choice(["site", "profile", "mqtt-profile"]), default="site")
+def schema(kind: Kind) -> None:
     """Print the JSON Schema of site files or of device profiles, for editors."""
     from gateway.config.schema import schema as make  # noqa: PLC0415 - pydantic is slow to import
 
-    click.echo(json.dumps(make("site" if kind == "site" else "profile"), indent=2))
+    click.echo(json.dumps(make(kind), indent=2))

@@ -43,7 +43,7 @@ def serve(settings: Settings) -> None:
 @global_options()
 @pass_settings
 def run(settings: Settings) -> None:
-    """Run guard and serve as two processes, each started again when it ends; until SIGTERM."""
+    """Run guard, serve and the embedded broker, each started again when it ends; until SIGTERM."""
     from gateway.guard.state_lock import StateLock  # noqa: PLC0415 - only here is it needed
     from gateway.runtime.supervisor import Supervisor  # noqa: PLC0415 - only here is it needed
 
@@ -53,7 +53,7 @@ def run(settings: Settings) -> None:
     options = ["--site", str(site.file.absolute()), "--state-dir", str(site.state_dir)]
     if settings.debug:
         options.append("--debug")
-    _run(Supervisor(options).run())
+    _run(Supervisor(options, with_broker=site.broker is not None).run())
 
 
 def _begin(settings: Settings) -> Site:

@@ -87,13 +87,13 @@ def _line(outcome: _Outcome) -> str:
 
 
 async def _all_buses(site: Site) -> list[_Outcome]:
-    return list(await asyncio.gather(*(_one_bus(site, bus.id) for bus in site.buses)))
+    return list(await asyncio.gather(*(_one_bus(site, bus.id) for bus in site.all_buses)))
 
 
 async def _one_bus(site: Site, bus_id: str) -> _Outcome:
     """Switch one bus off. One broken bus never keeps the others from being switched off."""
-    bus = next(each for each in site.buses if each.id == bus_id)
-    devices = {device.id for device in site.devices if device.bus == bus_id}
+    bus = next(each for each in site.all_buses if each.id == bus_id)
+    devices = {device.id for device in site.all_devices if device.bus == bus_id}
     outlets = [str(each.id) for each in site.outlets if each.relay.device in devices]
     notes = _Notes()
     try:

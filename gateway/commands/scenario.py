@@ -64,7 +64,7 @@ def demo(
     if by is not None and site_file is not None:
         raise CorrectInput("--by and --site both choose a site: give one of them", field="by")
     scenario_file = find(name)
-    if by is None and site_file is None and scenario_file.parent == _folder("scenarios"):
+    if by is None and site_file is None and _is_on_any_wire(scenario_file):
         by = "both"
     options = Options(
         scenario=scenario_file,
@@ -117,6 +117,15 @@ def find(name: str) -> Path:
     """Find a scenario by its file or its name. Raises CorrectInput."""
     path = Path(name)
     return path if path.is_file() else built_in("scenarios", name)
+
+
+def _is_on_any_wire(scenario_file: Path) -> bool:
+    """Say whether it is a built-in scenario on the site of the demonstration."""
+    if scenario_file.parent != _folder("scenarios"):
+        return False
+    from simulators.scenario import read_scenario  # noqa: PLC0415
+
+    return Path(read_scenario(scenario_file).site).stem.startswith("demo-")
 
 
 def built_in(kind: str, name: str) -> Path:

@@ -3,13 +3,19 @@
 Every error names file, line and key, and all of them are reported at once.
 """
 
+from gateway.config.mqtt_profile import Family, MqttProfile, PlugValue, PowerOn
 from gateway.config.profile import Profile, Quantity, Space, Value, ValueType, WordOrder
-from gateway.config.profile_files import load_profile
+from gateway.config.profile_files import load_plug_profile, load_profile
 from gateway.config.site import (
+    AnyBus,
+    BrokerSettings,
     Bus,
     Channel,
     Device,
     GuardSettings,
+    MqttBus,
+    MqttDevice,
+    MqttTls,
     Outlet,
     Pile,
     RtuBus,
@@ -22,12 +28,21 @@ from gateway.config.site import (
 )
 
 __all__ = [
+    "AnyBus",
+    "BrokerSettings",
     "Bus",
     "Channel",
     "Device",
+    "Family",
     "GuardSettings",
+    "MqttBus",
+    "MqttDevice",
+    "MqttProfile",
+    "MqttTls",
     "Outlet",
     "Pile",
+    "PlugValue",
+    "PowerOn",
     "Profile",
     "Quantity",
     "RtuBus",
@@ -40,6 +55,7 @@ __all__ = [
     "Value",
     "ValueType",
     "WordOrder",
+    "load_plug_profile",
     "load_profile",
     "load_site",
 ]

@@ -57,11 +57,13 @@ class Quantity(StrEnum):
     TEMPERATURE_C = "temperature_c"
     RELAY_ON = "relay_on"
     ALARM = "alarm"
+    INPUT_ON = "input_on"
+    """Whether current flows in a digital input. Of a board of inputs, never of an outlet."""
 
     @property
     def is_flag(self) -> bool:
         """Whether it is true or false: not 0 means true."""
-        return self in (Quantity.RELAY_ON, Quantity.ALARM)
+        return self in (Quantity.RELAY_ON, Quantity.ALARM, Quantity.INPUT_ON)
 
 
 class ValueType(StrEnum):

@@ -39,6 +39,7 @@ _PER_CHANNEL = {
     Quantity.POWER_FACTOR,
     Quantity.ENERGY_WH,
     Quantity.RELAY_ON,
+    Quantity.INPUT_ON,
 }
 
 
@@ -87,6 +88,11 @@ def _check_purpose(check: _Check) -> None:
         check.warn(
             ("relay",),
             "no relay_on among the values: whether the relay followed can't be read back",
+        )
+    if Quantity.INPUT_ON in profile.values and (len(profile.values) > 1 or profile.relay):
+        check.wrong(
+            ("values", Quantity.INPUT_ON.value),
+            "inputs stand alone: an outlet has none, so leave out either them or all the rest",
         )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from gateway.config.explain import nearest, read_as
 from gateway.config.merge import Layer, read_layer
+from gateway.config.mqtt_checks import check_plug
+from gateway.config.mqtt_profile import MqttProfile
 from gateway.config.profile import Profile, Space
 from gateway.config.profile_checks import check_profile
 from gateway.config.yaml_source import KeyPath, Source, read_yaml
@@ -35,22 +37,65 @@ class LoadedProfile:
     warnings: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedPlug:
+    """The profile of a plug that speaks MQTT, with what its file says beyond it."""
+
+    profile: MqttProfile
+    source: Source
+    limits: Layer
+    warnings: tuple[Problem, ...]
+
+
 def load_profile(path: Path) -> Profile:
-    """Read and check one profile file. Raises CorrectFiles with every problem in it."""
+    """Read and check one Modbus profile. Raises CorrectFiles with every problem in it."""
     return read_profile(path).profile
 
 
+def load_plug_profile(path: Path) -> MqttProfile:
+    """Read and check the profile of a plug. Raises CorrectFiles with every problem in it."""
+    return _read_plug(read_yaml(path), path).profile
+
+
 def read_profile(path: Path) -> LoadedProfile:
-    """Read and check one profile file. Raises CorrectFiles with every problem in it."""
+    """Read and check one Modbus profile. Raises CorrectFiles with every problem in it."""
+    return _read_modbus(read_yaml(path), path)
+
+
+def read_any_profile(path: Path) -> LoadedProfile | LoadedPlug:
+    """Read and check a profile of either protocol. Raises CorrectFiles."""
     source = read_yaml(path)
+    if source.data.get("protocol") == "mqtt":
+        return _read_plug(source, path)
+    return _read_modbus(source, path)
+
+
+def _read_plug(source: Source, path: Path) -> LoadedPlug:
+    problems: list[Problem] = []
+    profile: MqttProfile | None = read_as(MqttProfile, source.data, source, (), problems)
+    limits = _limits(source, problems)
+    if profile is None:
+        raise CorrectFiles(problems)
+    _check_name(profile.profile, path, source, problems)
+    check_plug(profile, source, problems)
+    if problems:
+        raise CorrectFiles(problems)
+    return LoadedPlug(profile, source, limits, ())
+
+
+def _check_name(name: str, path: Path, source: Source, problems: list[Problem]) -> None:
+    if name != path.stem:
+        message = f"the file is called {path.name}: give both the same name"
+        problems.append(source.problem(("profile",), message))
+
+
+def _read_modbus(source: Source, path: Path) -> LoadedProfile:
     problems: list[Problem] = []
     written: Profile | None = read_as(Profile, source.data, source, (), problems)
     limits = _limits(source, problems)
     if written is None:
         raise CorrectFiles(problems)
-    if written.profile != path.stem:
-        message = f"the file is called {path.name}: give both the same name"
-        problems.append(source.problem(("profile",), message))
+    _check_name(written.profile, path, source, problems)
     profile, misplaced = _counted_from_zero(written, source)
     problems.extend(misplaced)
     warnings: list[Problem] = []
@@ -120,11 +165,11 @@ class ProfileFolders:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = (*folders, BUILT_IN)
-        self._read: dict[str, LoadedProfile | None] = {}
+        self._read: dict[str, LoadedProfile | LoadedPlug | None] = {}
         self.problems: list[Problem] = []
         """What is wrong inside the profiles that were asked for."""
 
-    def find(self, name: str) -> LoadedProfile | None:
+    def find(self, name: str) -> LoadedProfile | LoadedPlug | None:
         """Read a profile once; None when it is not there or wrong (see ``problems``)."""
         if name not in self._read:
             self._read[name] = self._load(name)
@@ -150,12 +195,12 @@ class ProfileFolders:
                 return folder / f"{name}{SUFFIX}"
         return None
 
-    def _load(self, name: str) -> LoadedProfile | None:
+    def _load(self, name: str) -> LoadedProfile | LoadedPlug | None:
         path = self._path(name)
         if path is None:
             return None
         try:
-            return read_profile(path)
+            return read_any_profile(path)
         except CorrectFiles as err:
             self.problems.extend(err.problems)
             return None

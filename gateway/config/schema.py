@@ -7,15 +7,20 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from gateway.config.mqtt_profile import MqttProfile
 from gateway.config.profile import FileModel, Profile
 from gateway.config.site_file import SiteFile
 from gateway.guard.limits import Limits
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-Kind = Literal["site", "profile"]
+Kind = Literal["site", "profile", "mqtt-profile"]
 
-_MODELS: dict[Kind, type[FileModel]] = {"site": SiteFile, "profile": Profile}
+_MODELS: dict[Kind, type[FileModel]] = {
+    "site": SiteFile,
+    "profile": Profile,
+    "mqtt-profile": MqttProfile,
+}
 
 _UNITS = {
     "_a": "A",
@@ -54,7 +59,7 @@ _FIELDS: dict[str, tuple[str, list[Any]]] = {
 
 
 def schema(kind: Kind) -> dict[str, Any]:
-    """Give the JSON Schema (2020-12) of a site file or a profile file."""
+    """Give the JSON Schema (2020-12) of a site file, or of a profile for Modbus or MQTT."""
     model = _MODELS[kind].model_json_schema()
     limits = TypeAdapter(Limits).json_schema()
     definitions = {**model.pop("$defs", {}), **limits.pop("$defs")}

@@ -22,10 +22,15 @@ from gateway.config.site_file import (
 )
 from gateway.config.site_limits import resolve_outlets
 from gateway.config.site_model import (
+    AnyBus,
+    BrokerSettings,
     Bus,
     Channel,
     Device,
     GuardSettings,
+    MqttBus,
+    MqttDevice,
+    MqttTls,
     Outlet,
     Pile,
     RtuBus,
@@ -35,6 +40,7 @@ from gateway.config.site_model import (
     TcpBus,
     TlsFiles,
 )
+from gateway.config.site_mqtt import read_broker
 from gateway.config.site_outlets import Layout, OutletDraft, read_layout
 from gateway.config.yaml_source import Source, read_yaml
 from gateway.core.errors import CorrectFiles, Problem
@@ -42,10 +48,15 @@ from gateway.core.errors import CorrectFiles, Problem
 DEFAULT_STATE_DIR = "/var/lib/pilegate"
 
 __all__ = [
+    "AnyBus",
+    "BrokerSettings",
     "Bus",
     "Channel",
     "Device",
     "GuardSettings",
+    "MqttBus",
+    "MqttDevice",
+    "MqttTls",
     "Outlet",
     "Pile",
     "RtuBus",
@@ -69,7 +80,8 @@ def load_site(path: Path) -> Site:
     found.read(SiteHead, found.source.data, ())
     settings = _read_settings(found, base)
     folders = read_folders(found, base)
-    hardware = read_hardware(found, folders)
+    broker = read_broker(found, base)
+    hardware = read_hardware(found, folders, base)
     layout = read_layout(found, hardware, _site_limits(found))
     found.problems.extend(folders.problems)
     outlets = resolve_outlets(found, hardware, _usable(layout, hardware))
@@ -81,8 +93,11 @@ def load_site(path: Path) -> Site:
         file=path,
         state_dir=settings.state_dir,
         promise_cut_off_ms=settings.promise.cut_off_ms,
-        buses=tuple(hardware.buses.values()),
-        devices=tuple(hardware.devices.values()),
+        buses=tuple(bus for bus in hardware.buses.values() if not isinstance(bus, MqttBus)),
+        devices=tuple(item for item in hardware.devices.values() if isinstance(item, Device)),
+        mqtt_buses=tuple(bus for bus in hardware.buses.values() if isinstance(bus, MqttBus)),
+        plugs=tuple(item for item in hardware.devices.values() if isinstance(item, MqttDevice)),
+        broker=broker,
         outlets=outlets,
         piles=tuple(layout.piles),
         stations=tuple(layout.stations),
@@ -149,12 +164,23 @@ def _read_serve(found: Findings, base: Path) -> ServeSettings | None:
                 f"{host} can be reached from other machines: add tls with cert and key, "
                 "or listen on 127.0.0.1",
             )
-        return ServeSettings(host=host, port=port, database=item.database)
+        return ServeSettings(
+            host=host,
+            port=port,
+            database=item.database,
+            events_retention_days=item.events_retention_days,
+        )
     tls = TlsFiles(cert=base / item.tls.cert, key=base / item.tls.key)
     for key, file in (("cert", tls.cert), ("key", tls.key)):
         if not os.path.isfile(file):  # noqa: PTH113 - False for every error
             found.warn(("serve", "tls", key), f"no such file yet: {file}")
-    return ServeSettings(host=host, port=port, database=item.database, tls=tls)
+    return ServeSettings(
+        host=host,
+        port=port,
+        database=item.database,
+        tls=tls,
+        events_retention_days=item.events_retention_days,
+    )
 
 
 def _site_limits(found: Findings) -> Layer | None:

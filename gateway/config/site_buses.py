@@ -11,9 +11,19 @@ from typing import Any
 from gateway.config.explain import nearest
 from gateway.config.findings import Claims, Findings
 from gateway.config.merge import Layer
-from gateway.config.profile_files import LoadedProfile, ProfileFolders
-from gateway.config.site_file import LOCAL_HOST, BusItem, DeviceItem, FilePath, RtuItem, TcpItem
-from gateway.config.site_model import Bus, Device, RtuBus, TcpBus
+from gateway.config.profile_files import LoadedPlug, LoadedProfile, ProfileFolders
+from gateway.config.site_file import (
+    LOCAL_HOST,
+    BusItem,
+    DeviceItem,
+    FilePath,
+    MqttItem,
+    PlugItem,
+    RtuItem,
+    TcpItem,
+)
+from gateway.config.site_model import AnyBus, Bus, Device, MqttBus, MqttDevice, RtuBus, TcpBus
+from gateway.config.site_mqtt import check_power_on, read_mqtt_bus
 from gateway.config.yaml_source import KeyPath
 from gateway.core.ids import BusId, DeviceId
 
@@ -25,8 +35,8 @@ WATCHDOG_POLLS = 3
 class Hardware:
     """Buses and devices that are right, and the names of those that are not."""
 
-    buses: Mapping[str, Bus]
-    devices: Mapping[str, Device]
+    buses: Mapping[str, AnyBus]
+    devices: Mapping[str, Device | MqttDevice]
     device_names: frozenset[str]
     """Also of devices with errors, to which outlets may refer without a second error."""
     paths: Mapping[str, KeyPath]
@@ -35,14 +45,18 @@ class Hardware:
     """Limits of each device's profile."""
 
     def poll_ms(self, device: str) -> int:
-        """Poll period of a device's bus."""
-        return self.buses[self.devices[device].bus].poll_ms
+        """Longest time between two tellings of a value: the poll of its bus, or its own pace."""
+        found = self.devices[device]
+        poll_ms = self.buses[found.bus].poll_ms
+        if isinstance(found, Device):
+            return poll_ms
+        return round(found.profile.period_ms(poll_ms) or poll_ms)
 
 
-def read_hardware(found: Findings, folders: ProfileFolders) -> Hardware:
+def read_hardware(found: Findings, folders: ProfileFolders, base: Path) -> Hardware:
     """Read buses and devices; what is wrong goes to ``found``."""
     data = found.source.data
-    buses = _read_buses(found, data.get("buses", []))
+    buses = _read_buses(found, data.get("buses", []), base)
     bus_names = _names(data.get("buses"))
     entries = found.entries(data.get("devices", []), ("devices",))
     reader = _Devices(found, folders, buses, bus_names)
@@ -60,16 +74,24 @@ def _names(entries: Any) -> set[str]:
     return {str(entry["id"]) for entry in entries if isinstance(entry, dict) and "id" in entry}
 
 
-def _read_buses(found: Findings, data: Any) -> dict[str, Bus]:
-    buses: dict[str, Bus] = {}
+def _read_buses(found: Findings, data: Any, base: Path) -> dict[str, AnyBus]:
+    buses: dict[str, AnyBus] = {}
     claims = Claims(found)
     for path, entry in found.entries(data, ("buses",)):
-        item: RtuItem | TcpItem | None = found.read(BusItem, entry, path)
+        item: RtuItem | TcpItem | MqttItem | None = found.read(BusItem, entry, path)
         if item is None:
             continue
         new_id = claims.claim(
             ("id", item.id), (*path, "id"), f"bus {item.id!r} stands already on line {{line}}"
         )
+        if isinstance(item, MqttItem):
+            bus = read_mqtt_bus(found, path, item, base)
+            message = f"client id {bus.client_id!r} stands already on line {{line}}: one throws "
+            at = (bus.host, bus.port, bus.client_id)
+            claims.claim(at, (*path, "client_id"), message + "the other out of the broker")
+            if new_id:
+                buses[item.id] = bus
+            continue
         ends = _end_of(item)
         claims.claim(
             ends, (*path, "port"), f"{ends[1]} is a bus already on line {{line}}: two masters clash"
@@ -79,7 +101,9 @@ def _read_buses(found: Findings, data: Any) -> dict[str, Bus]:
     return buses
 
 
-def _warn_unused(found: Findings, buses: Mapping[str, Bus], devices: Mapping[str, Device]) -> None:
+def _warn_unused(
+    found: Findings, buses: Mapping[str, AnyBus], devices: Mapping[str, Device | MqttDevice]
+) -> None:
     used = {device.bus for device in devices.values()}
     for path, entry in found.entries(found.source.data.get("buses", []), ("buses",)):
         name = str(entry.get("id"))
@@ -119,10 +143,10 @@ class _Devices:
         self,
         found: Findings,
         folders: ProfileFolders,
-        buses: Mapping[str, Bus],
+        buses: Mapping[str, AnyBus],
         bus_names: Iterable[str],
     ) -> None:
-        self.devices: dict[str, Device] = {}
+        self.devices: dict[str, Device | MqttDevice] = {}
         self.paths: dict[str, KeyPath] = {}
         self.limits: dict[str, Layer] = {}
         self._found = found
@@ -130,40 +154,75 @@ class _Devices:
         self._buses = buses
         self._bus_names = set(bus_names)
         self._claims = Claims(found)
-        self._profiles: dict[str, LoadedProfile] = {}
+        self._profiles: dict[str, LoadedProfile | LoadedPlug] = {}
 
     def read(self, path: KeyPath, entry: dict[str, Any]) -> None:
-        item: DeviceItem | None = self._found.read(DeviceItem, entry, path)
+        bus = self._buses.get(str(entry.get("bus")))
+        is_plug = "topic" in entry if bus is None else isinstance(bus, MqttBus)
+        model = PlugItem if is_plug else DeviceItem
+        item: DeviceItem | PlugItem | None = self._found.read(model, entry, path)
         if item is None:
             return
         new_id = self._claims.claim(
             ("id", item.id), (*path, "id"), f"device {item.id!r} stands already on line {{line}}"
         )
-        self._claims.claim(
-            ("unit", item.bus, item.unit),
-            (*path, "unit"),
-            f"unit {item.unit} on bus {item.bus!r} is taken already on line {{line}}",
-        )
+        self._claim_address(path, item)
         if item.bus not in self._bus_names:
             message = f"unknown bus {item.bus!r}; {nearest(item.bus, self._bus_names)}"
             self._found.wrong((*path, "bus"), message)
         loaded = self._profile(item.profile, (*path, "profile"))
-        bus = self._buses.get(item.bus)
         if loaded is None or bus is None or not new_id:
             return
+        device = self._device(path, item, bus, loaded)
+        if device is not None:
+            self.devices[item.id] = device
+            self.paths[item.id] = path
+            self.limits[item.id] = loaded.limits
+
+    def _claim_address(self, path: KeyPath, item: DeviceItem | PlugItem) -> None:
+        if isinstance(item, DeviceItem):
+            key, what = "unit", f"unit {item.unit}"
+            thing: tuple[str, str, int | str] = ("unit", item.bus, item.unit)
+        else:
+            key, what = "topic", f"topic {item.topic!r}"
+            thing = ("topic", item.bus, item.topic)
+        message = f"{what} on bus {item.bus!r} is taken already on line {{line}}"
+        self._claims.claim(thing, (*path, key), message)
+
+    def _device(
+        self,
+        path: KeyPath,
+        item: DeviceItem | PlugItem,
+        bus: AnyBus,
+        loaded: LoadedProfile | LoadedPlug,
+    ) -> Device | MqttDevice | None:
+        if isinstance(item, PlugItem) and isinstance(loaded, LoadedPlug):
+            promise = item.promise
+            return MqttDevice(
+                id=DeviceId(item.id),
+                bus=bus.id,
+                topic=item.topic,
+                profile=loaded.profile,
+                power_on=check_power_on(self._found, path, item, loaded.profile),
+                promise_cut_off_ms=None if promise is None else promise.cut_off_ms,
+            )
+        if isinstance(item, PlugItem) or isinstance(loaded, LoadedPlug) or isinstance(bus, MqttBus):
+            spoken = "MQTT" if isinstance(loaded, LoadedPlug) else "Modbus"
+            message = f"{item.profile} is the profile of a device that speaks {spoken}"
+            message += f", and bus {bus.id!r} is of kind {bus.kind}"
+            self._found.wrong((*path, "profile"), message)
+            return None
         self._check_watchdog(path, bus, loaded)
         profile, turnaround_ms = loaded.profile, item.turnaround_ms
-        self.devices[item.id] = Device(
+        return Device(
             id=DeviceId(item.id),
             bus=bus.id,
             unit=item.unit,
             profile=profile,
             turnaround_ms=profile.turnaround_ms if turnaround_ms is None else turnaround_ms,
         )
-        self.paths[item.id] = path
-        self.limits[item.id] = loaded.limits
 
-    def _profile(self, name: str, path: KeyPath) -> LoadedProfile | None:
+    def _profile(self, name: str, path: KeyPath) -> LoadedProfile | LoadedPlug | None:
         loaded = self._folders.find(name)
         if loaded is None:
             if not self._folders.exists(name):

@@ -48,6 +48,12 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _topic(topic: str) -> str:
+    if topic.startswith(("/", "$")) or topic.endswith("/") or "//" in topic:
+        raise ValueError("a topic has no empty parts, and does not begin with $")
+    return topic
+
+
 def is_loopback(host: str) -> bool:
     """Say whether only this machine can reach ``host``."""
     if host.lower() == LOCAL_HOST:
@@ -100,7 +106,7 @@ class GuardItem(FileModel):
 
 
 class TlsItem(FileModel):
-    """Certificate and key of the API, PEM; relative to the site file."""
+    """Certificate and key of a server, PEM; relative to the site file."""
 
     cert: FilePath
     """Certificate chain."""
@@ -121,6 +127,21 @@ class ServeItem(FileModel):
     """URL of the business database; a relative SQLite file lies in the state directory."""
     tls: TlsItem | None = None
     """Certificate and key; without them the API speaks plain HTTP, on loopback only."""
+    events_retention_days: int = Field(default=400, ge=7, le=3_650)
+    """How long events and finished commands are kept, in days."""
+
+
+class BrokerItem(FileModel):
+    """The embedded MQTT broker."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = Field(
+        default="127.0.0.1:1883", examples=["127.0.0.1:1883"]
+    )
+    """Address and port; other than loopback only with tls or users_file."""
+    users_file: FilePath | None = None
+    """Lines of name:password-hash; relative to the site file. Without it anybody may connect."""
+    tls: TlsItem | None = None
+    """Certificate and key of the broker."""
 
 
 class RtuItem(FileModel):
@@ -131,7 +152,8 @@ class RtuItem(FileModel):
     kind: Literal["modbus-rtu"]
     """Modbus RTU on a serial line."""
     port: Annotated[FilePath, AfterValidator(_absolute)] = Field(examples=["/dev/ttyUSB0"])
-    """Device file, absolute."""
+    """Device file, absolute. A pattern such as /dev/serial/by-id/usb-FTDI_* stands for the one
+    port that fits: it finds a converter that comes back under another name."""
     baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400] = 9600
     """Bits a second."""
     parity: Literal["N", "E", "O"] = "N"
@@ -161,11 +183,72 @@ class TcpItem(FileModel):
     """Longest wait for an answer, in ms; null: the driver's own."""
 
 
-BusItem = Annotated[RtuItem | TcpItem, Field(discriminator="kind")]
+class MqttTlsItem(FileModel):
+    """TLS to a broker, PEM; relative to the site file."""
+
+    ca: FilePath | None = None
+    """Authorities that are trusted; without it the system's."""
+    cert: FilePath | None = None
+    """Certificate of this client, for brokers that ask for one."""
+    key: FilePath | None = None
+    """Private key of that certificate."""
+
+
+class MqttItem(FileModel):
+    """A connection to an MQTT broker with plugs behind it."""
+
+    id: Name = Field(examples=["plugs"])
+    """Id of the bus."""
+    kind: Literal["mqtt"]
+    """MQTT 3.1.1."""
+    host: str = Field(
+        default="127.0.0.1", pattern=r"^[0-9A-Za-z.:_-]{1,253}$", examples=["127.0.0.1"]
+    )
+    """Host name or address of the broker."""
+    port: int | None = Field(default=None, ge=1, le=0xFFFF, examples=[1883])
+    """TCP port; null: 1883, or 8883 with tls."""
+    username: str | None = Field(default=None, min_length=1, max_length=200)
+    """Name at the broker."""
+    password_file: FilePath | None = None
+    """File whose first line is the password; relative to the site file."""
+    tls: MqttTlsItem | None = None
+    """TLS; without it everything is sent in the clear."""
+    client_id: str | None = Field(
+        default=None, pattern=r"^[0-9A-Za-z._-]{1,64}$", examples=["pilegate-shed-plugs"]
+    )
+    """Name of this client, which no other may have; null: pilegate-<site>-<bus>."""
+    keepalive_s: int = Field(default=15, ge=5, le=600)
+    """A broker that is silent for longer is taken for gone, in s."""
+    poll_ms: PollMs = 1_000
+    """Plugs that can be asked are asked this often, in ms."""
+    promise: PromiseItem | None = None
+    """Accepted for the plugs of this bus instead of the site's promise."""
+
+
+BusItem = Annotated[RtuItem | TcpItem | MqttItem, Field(discriminator="kind")]
+
+
+class PlugItem(FileModel):
+    """One plug behind a broker."""
+
+    id: Name = Field(examples=["t1"])
+    """Id of the device."""
+    bus: Name
+    """Id of its bus."""
+    topic: Annotated[str, AfterValidator(_topic)] = Field(
+        pattern=r"^[^+#\x00-\x1f\x7f]{1,200}$", examples=["tasmota_8C2F11", "zigbee-plug-3"]
+    )
+    """The name it goes by in its family's topics."""
+    profile: Name = Field(examples=["tasmota-plug"])
+    """Name of its profile."""
+    power_on: Literal["safe"] | None = None
+    """safe: a person has seen to it that it stays off when the mains come back."""
+    promise: PromiseItem | None = None
+    """Accepted for this plug instead of the site's promise."""
 
 
 class DeviceItem(FileModel):
-    """One device on a bus."""
+    """One Modbus device on a bus."""
 
     id: Name = Field(examples=["m1"])
     """Id of the device."""
@@ -266,6 +349,8 @@ class SiteHead(FileModel):
     """Settings of the guard process."""
     serve: Any = None
     """Settings of the serve process."""
+    broker: Any = None
+    """The embedded MQTT broker."""
     buses: Any
     """Serial lines and connections."""
     devices: Any
@@ -305,9 +390,11 @@ class SiteFile(SiteHead):
     """Settings of the guard process."""
     serve: ServeItem | None = None
     """Settings of the serve process."""
+    broker: BrokerItem | None = None
+    """The embedded MQTT broker; absent: there is none."""
     buses: tuple[BusItem, ...]
     """Serial lines and connections."""
-    devices: tuple[DeviceItem, ...]
-    """Devices on them."""
+    devices: tuple[DeviceItem | PlugItem, ...]
+    """Devices on them: with a unit (Modbus), or with a topic (MQTT)."""
     stations: tuple[StationItem, ...]
     """Stations with piles with outlets."""

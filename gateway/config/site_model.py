@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from gateway.config.mqtt_profile import MqttProfile, PowerOn
 from gateway.config.profile import Profile
 from gateway.core.errors import NotKnown
 from gateway.core.ids import BusId, DeviceId, OutletId, PileId, StationId
@@ -46,11 +47,70 @@ class TcpBus:
 
 
 Bus = RtuBus | TcpBus
+"""A line or connection with Modbus."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttTls:
+    """TLS to a broker; without ``ca`` the system's authorities are trusted."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttBus:
+    """A connection to a broker, and the plugs behind it."""
+
+    id: BusId
+    client_id: str
+    host: str = "127.0.0.1"
+    port: int = 1_883
+    username: str | None = None
+    password_file: Path | None = None
+    """The password is its first line; read at each connection."""
+    tls: MqttTls | None = None
+    keepalive_s: int = 15
+    poll_ms: int = 1_000
+    """Plugs that can be asked are asked this often."""
+    promise_cut_off_ms: int | None = None
+    """Accepted here instead of the site's promise."""
+    kind: Literal["mqtt"] = "mqtt"
+
+
+AnyBus = RtuBus | TcpBus | MqttBus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttDevice:
+    """One plug behind a broker."""
+
+    id: DeviceId
+    bus: BusId
+    topic: str
+    """The name it goes by in its family's topics."""
+    profile: MqttProfile
+    power_on: PowerOn
+    """The profile's, unless the site file says otherwise."""
+    promise_cut_off_ms: int | None = None
+    """Accepted here instead of the bus's or the site's promise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """The embedded broker."""
+
+    host: str
+    port: int
+    users_file: Path | None = None
+    """Lines of ``name:password-hash``."""
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One device on a bus."""
+    """One Modbus device on a bus."""
 
     id: DeviceId
     bus: BusId
@@ -132,6 +192,7 @@ class ServeSettings:
     database: str = "sqlite:///serve.db"
     """URL; a relative SQLite file lies in the state directory."""
     tls: TlsFiles | None = None
+    events_retention_days: int = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +207,31 @@ class Site:
     promise_cut_off_ms: int
     """Longest time from an overload to its off frame that ``pilegate check`` must find kept."""
     buses: tuple[Bus, ...]
+    """With Modbus."""
     devices: tuple[Device, ...]
+    """With Modbus."""
     outlets: tuple[Outlet, ...]
     piles: tuple[Pile, ...]
     stations: tuple[Station, ...]
+    mqtt_buses: tuple[MqttBus, ...] = ()
+    plugs: tuple[MqttDevice, ...] = ()
+    """Devices behind a broker."""
+    broker: BrokerSettings | None = None
+    """The embedded broker; None: there is none."""
     guard: GuardSettings = field(default_factory=GuardSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     warnings: tuple[str, ...] = ()
     """One line each, with file, line and key."""
+
+    @property
+    def all_buses(self) -> tuple[AnyBus, ...]:
+        """Buses of every kind."""
+        return (*self.buses, *self.mqtt_buses)
+
+    @property
+    def all_devices(self) -> tuple[Device | MqttDevice, ...]:
+        """Devices of every kind."""
+        return (*self.devices, *self.plugs)
 
     @cached_property
     def _outlets(self) -> dict[str, Outlet]:
@@ -164,8 +242,12 @@ class Site:
         return {device.id: device for device in self.devices}
 
     @cached_property
-    def _buses(self) -> dict[str, Bus]:
-        return {bus.id: bus for bus in self.buses}
+    def _plugs(self) -> dict[str, MqttDevice]:
+        return {plug.id: plug for plug in self.plugs}
+
+    @cached_property
+    def _buses(self) -> dict[str, AnyBus]:
+        return {bus.id: bus for bus in self.all_buses}
 
     @cached_property
     def _groups(self) -> dict[tuple[str, str], tuple[Outlet, ...]]:
@@ -180,10 +262,10 @@ class Site:
 
     @cached_property
     def _bus_outlets(self) -> dict[str, tuple[Outlet, ...]]:
-        by_bus: dict[str, list[Outlet]] = {bus.id: [] for bus in self.buses}
+        by_bus: dict[str, list[Outlet]] = {bus.id: [] for bus in self.all_buses}
         for outlet in self.outlets:
             channels = (outlet.relay, outlet.meter)
-            buses = {self._devices[channel.device].bus for channel in channels if channel}
+            buses = {self.any_device(channel.device).bus for channel in channels if channel}
             for bus in sorted(buses):
                 by_bus[bus].append(outlet)
         return {bus: tuple(members) for bus, members in by_bus.items()}
@@ -196,13 +278,17 @@ class Site:
         return found
 
     def device(self, device_id: str) -> Device:
-        """Look up a device. Raises NotKnown."""
+        """Look up a Modbus device. Raises NotKnown."""
         found = self._devices.get(device_id)
         if found is None:
             raise NotKnown(f"no device {device_id!r} in site {self.id}: see its site file")
         return found
 
-    def bus(self, bus_id: str) -> Bus:
+    def any_device(self, device_id: str) -> Device | MqttDevice:
+        """Look up a device of any kind. Raises NotKnown."""
+        return self._plugs.get(device_id) or self.device(device_id)
+
+    def bus(self, bus_id: str) -> AnyBus:
         """Look up a bus. Raises NotKnown."""
         found = self._buses.get(bus_id)
         if found is None:
@@ -222,6 +308,11 @@ class Site:
         return self._bus_outlets[bus_id]
 
     def devices_on(self, bus_id: str) -> tuple[Device, ...]:
-        """Devices of a bus, in the order of the site file. Raises NotKnown."""
+        """Modbus devices of a bus, in the order of the site file. Raises NotKnown."""
         self.bus(bus_id)
         return tuple(device for device in self.devices if device.bus == bus_id)
+
+    def plugs_on(self, bus_id: str) -> tuple[MqttDevice, ...]:
+        """Devices behind the broker of a bus, in the order of the site file. Raises NotKnown."""
+        self.bus(bus_id)
+        return tuple(plug for plug in self.plugs if plug.bus == bus_id)

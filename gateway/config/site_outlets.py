@@ -351,8 +351,16 @@ class _Reader:
             return False
         if meter is None:
             return True
+        self._check_protocols(relay, meter, meter_path)
         message = f"meter {meter.channel} of {meter.device} has an outlet already on line {{line}}"
         return self._claims.claim(("meter", meter), meter_path, message)
+
+    def _check_protocols(self, relay: Channel, meter: Channel, path: KeyPath) -> None:
+        devices = [self._hardware.devices.get(end.device) for end in (relay, meter)]
+        kinds = {type(device) for device in devices if device is not None}
+        if len(kinds) > 1:
+            message = f"{meter.device} and {relay.device} speak by different protocols: "
+            self._found.wrong(path, message + "measure and switch an outlet by the same one")
 
     # --- what is odd
 

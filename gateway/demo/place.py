@@ -28,6 +28,9 @@ class Place:
     state_dir: Path
     api_host: str
     api_port: int
+    broker_port: int | None = None
+    """Where the brokers of all MQTT buses are to listen; None without such a bus."""
+    is_broker_embedded: bool = False
 
     @property
     def socket(self) -> Path:
@@ -50,16 +53,21 @@ def resolve(template: Path, folder: Path) -> Place:
     buses = site.get("buses")
     if not isinstance(buses, list) or not all(isinstance(bus, dict) for bus in buses):
         raise CorrectFiles([Problem(str(template), None, "buses", "a list of buses is needed")])
-    ports = iter(_free_ports(len(buses) + 1))
+    ports = iter(_free_ports(len(buses) + 2))
+    broker_port = next(ports) if any(bus.get("kind") == "mqtt" for bus in buses) else None
     for bus in buses:
         if bus.get("kind") == "modbus-tcp":
             bus |= {"host": "127.0.0.1", "port": next(ports)}
+        elif bus.get("kind") == "mqtt":
+            bus |= {"host": "127.0.0.1", "port": broker_port}
         else:
             bus["port"] = str(folder / str(bus.get("id", "line")))
     state_dir = folder / "state"
     api_port = next(ports)
     site["state_dir"] = str(state_dir)
     site["serve"] = {"listen": f"127.0.0.1:{api_port}"}
+    if "broker" in site:
+        site["broker"] = {"listen": f"127.0.0.1:{broker_port}"}
     if isinstance(site.get("guard"), dict):
         site["guard"].pop("socket_group", None)  # this machine need not have the group
     profiles = site.get("profiles")
@@ -68,7 +76,15 @@ def resolve(template: Path, folder: Path) -> Place:
     state_dir.mkdir()
     site_file = folder / "site.yaml"
     site_file.write_text(yaml.safe_dump(site, sort_keys=False), encoding="utf-8")
-    return Place(folder, site_file, state_dir, "127.0.0.1", api_port)
+    return Place(
+        folder,
+        site_file,
+        state_dir,
+        "127.0.0.1",
+        api_port,
+        broker_port=broker_port,
+        is_broker_embedded="broker" in site and broker_port is not None,
+    )
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -19,13 +19,15 @@ from gateway.demo.place import Place
 from gateway.demo.simulator import OnRecord, Simulator, start_simulator
 from gateway.link.client import GuardClient
 from gateway.link.messages import OutletView
-from gateway.link.requests import HelloAnswer, Method, SnapshotPage
+from gateway.link.requests import BusesAnswer, HelloAnswer, Method, SnapshotPage
 from gateway.serve.tokens import create_token
 
 READY_PATH = "/readyz"
 GUARD_S = 40.0
-SAMPLES_S = 30.0
+SAMPLES_S = 60.0
+"""More than the longest back-off of a device that a busy machine kept from answering in time."""
 API_S = 40.0
+BROKER_S = 40.0
 PAUSE_S = 0.1
 
 Say = Callable[[str], None]
@@ -57,6 +59,10 @@ async def bring_up(
     a log when something does not come up in time.
     """
     where = ["--site", str(place.site_file), "--state-dir", str(place.state_dir)]
+    if place.is_broker_embedded:
+        say("starting the embedded broker")
+        await children.start("broker", [*where, "broker"])
+        await _until(children, "the broker", BROKER_S, lambda: _listens(place))
     say("starting the simulators")
     simulator = await start_simulator(children, scenario, place.site_file, on_record)
     say("starting guard and serve")
@@ -101,6 +107,15 @@ async def _until(
     raise FixInstallation(f"waited {timeout_s:g} s for {what}{why}")
 
 
+async def _listens(place: Place) -> bool | None:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", place.broker_port)
+    except OSError:
+        return None
+    writer.close()
+    return True
+
+
 async def _connect(socket: Path) -> GuardClient:
     client = await GuardClient.connect(socket)
     try:
@@ -116,7 +131,16 @@ async def _sampled(guard: GuardClient) -> bool | None:
     missing = [view.outlet async for view in outlets(guard) if view.sample_utc_ms is None]
     if not missing:
         return True
-    raise FixInstallation(f"nothing was measured at {', '.join(missing[:5])}")
+    answer = BusesAnswer.from_json(await guard.call(Method.BUSES))
+    why = [f"{bus.bus} is {bus.state}: {bus.detail}" for bus in answer.buses if bus.state != "open"]
+    why += [
+        f"{device.device} is {device.state}: {device.detail}"
+        for device in answer.devices
+        if device.state != "online"
+    ]
+    raise FixInstallation(
+        f"nothing was measured at {', '.join(missing[:5])} ({'; '.join(why) or 'all answer'})"
+    )
 
 
 async def outlets(guard: GuardClient) -> AsyncIterator[OutletView]:

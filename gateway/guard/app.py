@@ -104,6 +104,7 @@ class Guard:
         self.metrics = Metrics(self.fleet, self.journal, self.drivers, self.clock)
         self._minutes = Minutes()
         self._uncounted: list[tuple[Outlet, Sample]] = []
+        self._miscounted = False
         self._stop = asyncio.Event()
         self.control = ControlServer(
             state_dir, site.guard.socket_group, self._service(), self.journal
@@ -180,11 +181,19 @@ class Guard:
         samples, self._uncounted = self._uncounted, []
         self.metrics.samples(len(samples))
         for outlet, sample in samples:
-            if outlet.state.lease is not None:
-                total_uj = outlet.state.energy.total_uj
-                self._keep(self._minutes.add(outlet.id, sample, total_uj))
-            else:
-                self._keep(self._minutes.close(outlet.id, outlet.state.energy.total_uj))
+            try:
+                self._gather(outlet, sample)
+            except Exception:  # statistics must neither end a run nor fill its log
+                if not self._miscounted:
+                    log.exception("outlet %s: a sample was not counted; told once", outlet.id)
+                self._miscounted = True
+
+    def _gather(self, outlet: Outlet, sample: Sample) -> None:
+        total_uj = outlet.state.energy.total_uj
+        if outlet.state.lease is not None:
+            self._keep(self._minutes.add(outlet.id, sample, total_uj))
+        else:
+            self._keep(self._minutes.close(outlet.id, total_uj))
 
     def _keep(self, minute: MinuteRecord | None) -> None:
         if minute is None:
@@ -217,11 +226,11 @@ class Guard:
 
     def _drivers(self) -> list[BusDriver]:
         drivers: list[BusDriver] = []
-        for bus in self.site.buses:
+        for bus in self.site.all_buses:
             driver = BUSES[bus.kind](bus, self.site, self.fleet, self.clock)
             drivers.append(driver)
             for outlet in self.site.outlets_on(bus.id):
-                if self.site.device(outlet.relay.device).bus == bus.id:
+                if self.site.any_device(outlet.relay.device).bus == bus.id:
                     self.fleet.switches[outlet.id] = driver
         return drivers
 
@@ -245,7 +254,7 @@ class Guard:
                     await asyncio.sleep(0.02)
 
     def _all_heard(self) -> bool:
-        for device in self.site.devices:
+        for device in self.site.all_devices:
             state, _ = self.fleet.device_states.get(device.id, (DeviceState.UNKNOWN, ""))
             bus, _ = self.fleet.bus_states.get(device.bus, (BusState.CONNECTING, ""))
             if state is DeviceState.UNKNOWN and bus is not BusState.LOST:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
-from gateway.config import Device, Site
+from gateway.config import Device, MqttDevice, Site
 from gateway.core.clock import Clock, Now
 from gateway.core.ids import BusId
 from gateway.guard.fleet import Fleet
@@ -94,9 +94,9 @@ class Views:
 
     def buses(self, drivers: Sequence[BusFigures]) -> BusesAnswer:
         """Return every bus with its figures, and every device."""
-        kinds = {bus.id: bus.kind for bus in self._site.buses}
+        kinds: dict[str, str] = {bus.id: bus.kind for bus in self._site.all_buses}
         buses = tuple(self._bus(driver, kinds[driver.id]) for driver in drivers)
-        devices = tuple(self._device(device) for device in self._site.devices)
+        devices = tuple(self._device(device) for device in self._site.all_devices)
         return BusesAnswer(buses, devices)
 
     def _bus(self, driver: BusFigures, kind: str) -> BusView:
@@ -114,14 +114,15 @@ class Views:
             errors=dict(stats.errors),
         )
 
-    def _device(self, device: Device) -> DeviceView:
+    def _device(self, device: Device | MqttDevice) -> DeviceView:
         state, detail = self._fleet.device_states.get(device.id, (DeviceState.UNKNOWN, ""))
         heard_ms = self._fleet.heard_ms.get(device.id)
         now_ms = self._clock.now().mono_ms
         return DeviceView(
             device=device.id,
             bus=device.bus,
-            unit=device.unit,
+            unit=None if isinstance(device, MqttDevice) else device.unit,
+            topic=device.topic if isinstance(device, MqttDevice) else None,
             state=state.value,
             detail=detail,
             last_answer_age_ms=None if heard_ms is None else now_ms - heard_ms,

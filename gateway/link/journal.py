@@ -71,6 +71,20 @@ def readable(path: Path) -> Iterator[None]:
         ) from err
 
 
+@contextmanager
+def _for_a_reader(path: Path) -> Iterator[None]:
+    """Say what SQLite means: who may not write there needs the files of a writer that is there."""
+    try:
+        yield
+    except sqlite3.OperationalError as err:
+        primary = getattr(err, "sqlite_errorcode", 0) & 0xFF
+        if primary not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            raise
+        raise FixInstallation(
+            f"{path}: this user can read it only while the guard runs: start the guard"
+        ) from err
+
+
 def is_locked(err: sqlite3.Error) -> bool:
     """Say whether another connection is in the way."""
     primary = getattr(err, "sqlite_errorcode", 0) & 0xFF
@@ -100,7 +114,7 @@ class JournalReader:
                 timeout=2.0,
             )
         try:
-            with readable(path):
+            with readable(path), _for_a_reader(path):
                 self._db.execute("PRAGMA query_only = ON")
                 found = self._db.execute("PRAGMA user_version").fetchone()[0]
             check_version(path, found)
@@ -225,7 +239,7 @@ class JournalReader:
         return [_minute(row) for row in rows]
 
     def _rows(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
-        with self._lock, readable(self._path):
+        with self._lock, readable(self._path), _for_a_reader(self._path):
             return self._db.execute(sql, values).fetchall()
 
 

@@ -305,7 +305,10 @@ class DeviceView:
 
     device: str
     bus: str
-    unit: int
+    unit: int | None = None
+    """Its Modbus unit."""
+    topic: str | None = None
+    """Its name in MQTT topics."""
     state: str
     detail: str = ""
     last_answer_age_ms: int | None = None
@@ -315,6 +318,7 @@ class DeviceView:
             "device": self.device,
             "bus": self.bus,
             "unit": self.unit,
+            "topic": self.topic,
             "state": self.state,
             "detail": self.detail,
             "last_answer_age_ms": self.last_answer_age_ms,
@@ -327,7 +331,8 @@ class DeviceView:
         return DeviceView(
             device=fields.name("device"),
             bus=fields.name("bus"),
-            unit=fields.integer("unit"),
+            unit=fields.integer_or_none("unit"),
+            topic=fields.string_or_none("topic"),
             state=fields.string("state"),
             detail=fields.string("detail"),
             last_answer_age_ms=fields.integer_or_none("last_answer_age_ms"),

@@ -3,7 +3,8 @@
 The guard matters more: it is started first and ended last, and serve runs at a lower
 priority, so that a flood of requests takes no time from a cut-off. A process that dies is
 started again, with growing pauses; a guard that keeps dying, or must be killed, has
-everything switched off. Whatever is wrong with serve never ends the guard.
+everything switched off. Whatever is wrong with serve never ends the guard. The embedded
+broker, where a site has one, is ended after the guard, which needs it to switch plugs off.
 """
 
 from __future__ import annotations
@@ -60,13 +61,17 @@ class Supervisor:
         self,
         options: Sequence[str],
         program: Sequence[str] = (sys.executable, "-m", "gateway"),
+        *,
+        with_broker: bool = False,
     ) -> None:
         """``options`` are the global options of the command line, given on to each process.
 
-        ``program`` is what is started with them and with ``guard``, ``serve`` or ``all-off``.
+        ``program`` is what is started with them and with ``guard``, ``serve``, ``broker`` or
+        ``all-off``.
         """
         self._guard = Part("guard", [*program, *options, "guard"])
         self._serve = Part("serve", [*program, *options, "serve"], nice=SERVE_NICE)
+        self._broker = Part("broker", [*program, *options, "broker"]) if with_broker else None
         self._off = Part("all-off", [*program, *options, "all-off", "--direct"])
         self._stop = asyncio.Event()
 
@@ -81,7 +86,8 @@ class Supervisor:
             loop.add_signal_handler(name, self._stop.set)
         keepers = [
             asyncio.create_task(self._keep(part), name=part.name)
-            for part in (self._guard, self._serve)
+            for part in (self._broker, self._guard, self._serve)
+            if part is not None
         ]
         stopped = asyncio.create_task(self._stop.wait(), name="stop")
         try:
@@ -94,6 +100,8 @@ class Supervisor:
             await _end(self._serve)
             if not await _end(self._guard):
                 await self._all_off()
+            if self._broker is not None:
+                await _end(self._broker)
         for task in failed:
             task.result()
 

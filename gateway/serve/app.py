@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from api.app import make_app
 from api.dependencies import Services
 from api.metrics import Metrics
+from api.problems import problem
 from gateway.config.site import Site
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import PilegateError
@@ -33,6 +34,7 @@ from gateway.serve.http import HttpServer, listen_on, make_server, split_listen
 from gateway.serve.inquiries import Inquiries
 from gateway.serve.journal import Journal
 from gateway.serve.live import COUNTED, LiveOutlets
+from gateway.serve.retention import Retention
 from gateway.serve.tokens import Tokens
 from gateway.storage.engine import Database, open_database, resolve_url
 from gateway.storage.migrate import migrate
@@ -62,6 +64,7 @@ class Serve:
         self.taker = FactTaker(
             database, self.journal, clock, self.feed, [CommandFacts(self.commands, clock)]
         )
+        self.retention = Retention(database, clock, site.serve.events_retention_days)
         self.services = Services(
             version=program_version(),
             site=site,
@@ -89,6 +92,7 @@ class Serve:
             "facts": self.taker.run(),
             "commands": self.delivery.run(self.commands),
             "tokens": self.tokens.run(),
+            "retention": self.retention.run(),
             "loop-lag": measure(self._lag.observe),
             "watchdog": watchdog(),
         }
@@ -169,7 +173,7 @@ async def serve(
         whole = Serve(site, state_dir, database, SystemClock())
         stack.push_async_callback(whole.close)
         await migrate(database)
-        server = make_server(whole.app, tls)
+        server = make_server(whole.app, tls, bytes(problem(400, "this is no HTTP request").body))
         stopping = _stop_on_signals(stack)
         await whole.delivery.look_back(whole.commands)
         address = _address(sock, tls=tls is not None)

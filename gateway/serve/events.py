@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from gateway.core.facts import Fact, FactKind
 from gateway.serve.tables import EventRow
@@ -177,6 +177,12 @@ async def read_events(
             select(EventRow.position).order_by(EventRow.position.desc()).limit(1)
         )
     return [event_of(row) for row in rows], max(last or 0, after)
+
+
+async def first_position(database: Database) -> int:
+    """Give the position of the oldest event that is kept; 0: none is."""
+    async with database.reading() as session:
+        return await session.scalar(select(func.min(EventRow.position))) or 0
 
 
 def event_of(row: EventRow) -> Event:

@@ -33,6 +33,8 @@ STOP_WITHIN_S = 5
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 for so many clients, that does not wait for ever for the head of a request."""
 
+    no_http: bytes = b""
+    """The problem document that answers what is no HTTP."""
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -50,6 +52,27 @@ class BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, if an answer can be sent at all, and close the connection.
+
+        uvicorn's own is plain text, and fails where the client has closed its side or is being
+        answered: one line of garbage would leave a whole traceback in the log.
+        """
+        del msg
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            headers = [
+                (b"content-type", b"application/problem+json"),
+                (b"content-length", b"%d" % len(self.no_http)),
+                (b"connection", b"close"),
+            ]
+            answer = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+            for event in (answer, h11.Data(data=self.no_http), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE:
@@ -106,17 +129,21 @@ def listen_on(host: str, port: int, *, tls: bool) -> socket.socket:
     return sock
 
 
-def make_server(app: ASGIApp, tls: TlsFiles | None) -> HttpServer:
-    """Make the server. Raises FixInstallation for TLS files that can't be used."""
+def make_server(app: ASGIApp, tls: TlsFiles | None, no_http: bytes) -> HttpServer:
+    """Make the server. ``no_http`` is the problem document that answers what is no HTTP.
+
+    Raises FixInstallation for TLS files that can't be used.
+    """
     if tls is not None:
         _check_tls(tls.cert, tls.key)
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=type("Protocol", (BoundedProtocol,), {"no_http": no_http}),
         ws="none",
         lifespan="off",
         loop="none",
         log_config=None,
+        log_level="error",  # what clients do wrong is counted, not logged line by line
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,

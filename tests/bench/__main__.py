@@ -19,14 +19,16 @@ from typing import Any
 from gateway.core.errors import PilegateError
 from tests.bench.figures import Spread, table
 from tests.bench.latency import CutOffs, measure_latency
+from tests.bench.plugs import PLUGS, PlugFlood, measure_plugs
 from tests.bench.processes import BenchFailed
+from tests.bench.reaction import Reactions, measure_reactions
 from tests.bench.serial_line import LineUse, count_foreign, measure_use
 
 FOLDER = Path(".bench")
 BAUDS = (9_600, 115_200)
 TIMERS = "timers late p50/p99 ms"
 OWN = "own p50/p99 ms"
-PARTS = ("latency", "line", "foreign")
+PARTS = ("latency", "line", "foreign", "reaction", "plugs")
 
 
 def main() -> int:
@@ -77,6 +79,15 @@ async def _measure(folder: Path, parts: Sequence[str], *, quick: bool) -> dict[s
         }
         _show_foreign(counts)
         result["foreign"] = counts
+    if "reaction" in parts:
+        rows_by_plan = await measure_reactions(_inside(folder, "reaction"), 20 if quick else 60)
+        _show_reactions(rows_by_plan)
+        result["reaction"] = [row.to_json() for row in rows_by_plan]
+    if "plugs" in parts:
+        seconds, cuts = (10.0, 20) if quick else (60.0, 300)
+        flood = await measure_plugs(_inside(folder, "plugs"), seconds, cuts)
+        _show_plugs(flood)
+        result["plugs"] = flood.to_json()
     return result
 
 
@@ -155,6 +166,54 @@ def _show_use(uses: Sequence[LineUse], seconds: float) -> None:
                     _late(use.timers),
                 )
                 for use in uses
+            ],
+        )
+    )
+
+
+def _show_reactions(rows: Sequence[Reactions]) -> None:
+    print("\nFrom an overload to its off frame, 16 modules of ten outlets at 9,600 baud")
+    print(
+        table(
+            ["", "cut-offs", "p50 ms", "p99 ms", "max ms", "missing", "line used", TIMERS],
+            [
+                (
+                    row.who,
+                    row.spread.n,
+                    f"{row.spread.p50_ms:.0f}",
+                    f"{row.spread.p99_ms:.0f}",
+                    f"{row.spread.max_ms:.0f}",
+                    row.missing,
+                    f"{row.use.utilisation:.1%}",
+                    _late(row.use.timers),
+                )
+                for row in rows
+            ],
+        )
+    )
+
+
+def _show_plugs(flood: PlugFlood) -> None:
+    print(f"\n{PLUGS} plugs behind {flood.broker}, {flood.seconds:.0f} s of telemetry, by MQTT")
+    print(
+        table(
+            [
+                *("messages/s", "messages", "lost", "cut-offs", "p50 ms", "p99 ms", "max ms"),
+                *("missing", "CPU", TIMERS),
+            ],
+            [
+                (
+                    f"{flood.rate:.0f}",
+                    flood.messages,
+                    flood.messages - flood.samples,
+                    flood.cuts.n,
+                    f"{flood.cuts.p50_ms:.2f}",
+                    f"{flood.cuts.p99_ms:.2f}",
+                    f"{flood.cuts.max_ms:.2f}",
+                    flood.missing,
+                    f"{flood.cpu_share:.0%}",
+                    _late(flood.timers),
+                )
             ],
         )
     )

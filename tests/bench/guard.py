@@ -8,12 +8,22 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.core.errors import PilegateError
 from gateway.link.client import GuardClient
 from tests.bench.processes import MEASURED, BenchFailed, Program, real_time, running
-from tests.bench.sites import BenchSite
+
+
+class GuardSite(Protocol):
+    """Where a guard finds its site file, and where its socket will be."""
+
+    @property
+    def guard_file(self) -> Path: ...
+
+    @property
+    def socket(self) -> Path: ...
+
 
 START_S = 60.0
 SWITCH_S = 60.0
@@ -21,7 +31,7 @@ LEASE_S = 3_600
 
 
 @contextlib.asynccontextmanager
-async def guarding(site: BenchSite, folder: Path) -> AsyncIterator[tuple[Program, GuardClient]]:
+async def guarding(site: GuardSite, folder: Path) -> AsyncIterator[tuple[Program, GuardClient]]:
     """Run ``pilegate guard``, timed; gives it and a connection to its socket."""
     arguments = ["tests.bench.timed_guard", "--site", str(site.guard_file), "guard"]
     async with (
@@ -31,7 +41,7 @@ async def guarding(site: BenchSite, folder: Path) -> AsyncIterator[tuple[Program
         yield guard, client
 
 
-async def _connect(guard: Program, site: BenchSite) -> GuardClient:
+async def _connect(guard: Program, site: GuardSite) -> GuardClient:
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s:
         guard.require_alive()

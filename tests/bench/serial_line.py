@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tests.bench.cuts import overload
 from tests.bench.figures import Spread
 from tests.bench.guard import guarding, switch_all_on
 from tests.bench.noise import timers
-from tests.bench.processes import MEASURED, SIMULATED, Program, real_time, running
+from tests.bench.processes import MEASURED, SIMULATED, Event, Program, real_time, running
 from tests.bench.sites import FAR, LIMIT_A, NEAR, BenchSite, write_rtu_site
 from tests.bench.tap import Tap
 
@@ -71,12 +71,12 @@ async def simulating(site: BenchSite, folder: Path) -> AsyncIterator[Program]:
         yield simulator
 
 
-def bare_on_line(site: BenchSite, baud: int) -> list[str]:
+def bare_on_line(site: BenchSite, baud: int, modules: int) -> list[str]:
     """Arguments of the bare loop on a site's line."""
     port = site.guard_file.parent / NEAR
     gap = f"{gap_ms(baud):.3f}"
     return [
-        *("tests.bench.bare", "--rtu", str(port), "--baud", str(baud), "--count", str(MODULES)),
+        *("tests.bench.bare", "--rtu", str(port), "--baud", str(baud), "--count", str(modules)),
         *("--limit-a", str(LIMIT_A), "--gap-ms", gap),
     ]
 
@@ -88,7 +88,7 @@ async def measure_use(folder: Path, baud: int, seconds: float) -> list[LineUse]:
     async with simulating(site, folder) as simulator:
         (folder / NEAR).symlink_to(folder / FAR)
         async with running(
-            "bare", bare_on_line(site, baud), folder, priority=real_time(MEASURED)
+            "bare", bare_on_line(site, baud, MODULES), folder, priority=real_time(MEASURED)
         ) as bare:
             await bare.wait_for("ready")
             found.append(await _use(simulator, baud, "bare pymodbus loop", seconds))
@@ -104,6 +104,11 @@ async def _use(simulator: Program, baud: int, who: str, seconds: float) -> LineU
     with timers() as late_ms:
         await asyncio.sleep(seconds)
     after = await simulator.ask({"stats": True}, "stats")
+    return line_use(before, after, baud, who, late_ms)
+
+
+def line_use(before: Event, after: Event, baud: int, who: str, late_ms: Sequence[float]) -> LineUse:
+    """Compare two counts of the simulator."""
     elapsed_ns = after["mono_ns"] - before["mono_ns"]
 
     def grown(*counters: str) -> int:

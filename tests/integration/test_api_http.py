@@ -36,11 +36,14 @@ ON = {
 }
 
 
+NO_HTTP = b'{"status": 400, "code": "malformed"}'
+
+
 @asynccontextmanager
 async def listening(whole: Serve) -> AsyncIterator[int]:
     """Serve HTTP on a free port of loopback."""
     sock = listen_on("127.0.0.1", 0, tls=False)
-    server = make_server(whole.app, None)
+    server = make_server(whole.app, None, NO_HTTP)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:
         yield sock.getsockname()[1]
@@ -178,6 +181,32 @@ def test_garbage_and_huge_heads_do_no_harm(tmp_path: Path) -> None:
     _run(tmp_path, check)
 
 
+def test_what_is_no_http_gets_a_problem_and_leaves_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also in the middle of a request, after one, and from a client that closed its side."""
+    head = b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nXX\r\n"
+
+    async def check(client: httpx.AsyncClient, _whole: Serve, _guard: FakeGuard) -> None:
+        port = client.base_url.port
+        assert port is not None
+        for sent in (b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", chunked):
+            answer = await _talk(port, sent)
+            assert answer.startswith(b"HTTP/1.1 400 "), sent
+            assert b"content-type: application/problem+json" in answer
+            assert answer.endswith(NO_HTTP)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head + b"Content-Length: 10\r\n\r\n12345")
+        writer.write_eof()
+        await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        assert (await client.get("/healthz")).status_code == 200
+
+    _run(tmp_path, check)
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 def test_a_websocket_is_not_served(tmp_path: Path) -> None:
     async def check(client: httpx.AsyncClient, _whole: Serve, _guard: FakeGuard) -> None:
         port = client.base_url.port
@@ -278,7 +307,7 @@ def test_it_speaks_tls(tmp_path: Path) -> None:
     async def main() -> None:
         async with asyncio.timeout(60), life(tmp_path) as whole:
             sock = listen_on("127.0.0.1", 0, tls=True)
-            server = make_server(whole.app, files)
+            server = make_server(whole.app, files, NO_HTTP)
             task = asyncio.create_task(server.serve(sockets=[sock]))
             port = sock.getsockname()[1]
             trust = ssl.create_default_context(cafile=files.cert)
@@ -313,4 +342,4 @@ def test_addresses_that_can_not_be_listened_on(tmp_path: Path) -> None:
 
     async def app(*_: object) -> None: ...
 
-    assert "can't be used" in _refused(lambda: make_server(app, missing))
+    assert "can't be used" in _refused(lambda: make_server(app, missing, NO_HTTP))

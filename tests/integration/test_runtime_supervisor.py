@@ -163,3 +163,17 @@ def test_a_guard_that_dies_once_is_no_crash_loop(run: Run) -> None:
     run.signal(signal.SIGTERM)
     assert run.status() == 0
     assert run.diary("all-off", "start") == []
+
+
+def test_the_broker_is_started_too_kept_up_and_ended_after_the_guard(run: Run) -> None:
+    run.does("broker", "run")
+    run.start()
+    run.until(lambda: _both_ready(run) and run.diary("broker", "ready"))
+    guard, dies = run.pid("guard"), run.pid("broker")
+    os.kill(dies, signal.SIGKILL)
+    run.until(lambda: run.pid("broker") != dies)
+    assert run.pid("guard") == guard
+    run.signal(signal.SIGTERM)
+    assert run.status() == 0
+    ends = [line[0] for line in run.diary() if line[1] in ("term", "end")]
+    assert ends == ["serve", "guard", "broker", "supervisor"]

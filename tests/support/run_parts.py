@@ -1,8 +1,8 @@
-"""Stands for ``pilegate`` under the supervisor: ``guard``, ``serve`` and ``all-off``.
+"""Stands for ``pilegate`` under the supervisor: ``guard``, ``serve``, ``broker``, ``all-off``.
 
 What each does is read from ``<folder>/<part>.does`` at its start, and every start and end is
 a line in ``<folder>/diary``. ``python -m tests.support.run_parts FOLDER supervise`` runs the
-supervisor itself over it.
+supervisor itself over it, with a broker where there is a ``broker.does``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def supervise(folder: Path) -> None:
     supervisor.STOP_S = 1.0
     program = [sys.executable, "-m", "tests.support.run_parts", str(folder)]
     try:
-        asyncio.run(Supervisor([], program).run())
+        with_broker = (folder / "broker.does").exists()
+        asyncio.run(Supervisor([], program, with_broker=with_broker).run())
     except FixInstallation as err:
         note(folder, "supervisor", "error", err)
         sys.exit(1)

@@ -195,7 +195,7 @@ def outlet_ids(site: Path) -> list[str]:
             module = pile.get("module")
             if module is not None:
                 first, _, last = str(module["channels"]).partition("-")
-                name = module["outlets"]
+                name = module.get("outlets", f"{pile['id']}-{{channel}}")
                 found += [name.format(channel=n) for n in range(int(first), int(last or first) + 1)]
             found += [outlet["id"] for outlet in pile.get("outlets", [])]
     return found

@@ -46,12 +46,13 @@ def test_events_come_in_order_and_in_pages(tmp_path: Path) -> None:
             assert (await _get(served, "/v1/events")) == {
                 "events": [],
                 "next": 0,
+                "first_position": 0,
                 "last_position": 0,
             }
             await _write(served, tmp_path, *SOME)
             first = await _get(served, "/v1/events?limit=3")
             assert [event["position"] for event in first["events"]] == [1, 2, 3]
-            assert (first["next"], first["last_position"]) == (3, 4)
+            assert (first["next"], first["first_position"], first["last_position"]) == (3, 1, 4)
             rest = await _get(served, "/v1/events?after=3")
             assert [event["kind"] for event in rest["events"]] == ["lease.ended"]
             assert (await _get(served, "/v1/events?after=4"))["next"] == 4

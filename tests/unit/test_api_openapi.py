@@ -62,8 +62,10 @@ def test_every_operation_tells_its_problems(document: dict[str, Any]) -> None:
         problems = {
             int(status): response
             for status, response in operation["responses"].items()
-            if int(status) >= 400 and (int(status) != 503 or path != "/readyz")
+            if status.isdigit() and int(status) >= 400 and (status != "503" or path != "/readyz")
         }
+        other = operation["responses"]["default"]["content"]
+        assert list(other) == ["application/problem+json"], where
         needed = {422}
         if operation["operationId"] not in OPEN_OPERATIONS:
             needed |= {401, 403}
@@ -93,6 +95,9 @@ def test_every_parameter_and_field_is_described(document: dict[str, Any]) -> Non
             assert parameter.get("description"), f"{method} {path} {parameter['name']}"
     for name, schema in document["components"]["schemas"].items():
         assert schema.get("description"), name
+        for field, value in schema.get("properties", {}).items():
+            # A part that has a schema of its own is described there.
+            assert value.get("description") or "$ref" in json.dumps(value), f"{name}.{field}"
 
 
 def test_every_success_has_an_example(document: dict[str, Any]) -> None:

@@ -11,7 +11,11 @@ from gateway.config.profile import CoilRelay, CommandRelay, ModuleLimit, Profile
 from gateway.config.profile_files import BUILT_IN, read_profile
 from gateway.core.errors import CorrectFiles
 
-DELIVERED = sorted(path.stem for path in BUILT_IN.glob("*.yaml"))
+DELIVERED = sorted(
+    path.stem
+    for path in BUILT_IN.glob("*.yaml")
+    if "protocol: mqtt" not in path.read_text(encoding="utf-8")
+)
 
 BASE = """\
 profile: test
@@ -52,7 +56,8 @@ def test_every_delivered_profile_loads_without_a_warning(name: str) -> None:
     assert loaded.profile.profile == name
     assert loaded.warnings == ()
     assert loaded.profile.address_base == 0
-    assert loaded.profile.is_meter or loaded.profile.relay is not None
+    is_inputs = set(loaded.profile.values) == {Quantity.INPUT_ON}
+    assert loaded.profile.is_meter or loaded.profile.relay is not None or is_inputs
 
 
 def test_reference_module_has_the_map_of_its_document() -> None:
@@ -101,6 +106,62 @@ def test_waveshare_reads_its_coils_back() -> None:
     assert profile.values[Quantity.RELAY_ON].space is Space.COIL
     assert profile.values[Quantity.RELAY_ON].address_of(8) == 7
     assert not profile.is_meter
+
+
+def test_a_three_phase_meter_is_three_outlets() -> None:
+    profile = load_profile(BUILT_IN / "sdm630.yaml")
+    third = {quantity.value: value.address_of(3) for quantity, value in profile.values.items()}
+    assert third == {
+        "voltage_v": 4,
+        "current_a": 10,
+        "power_w": 16,
+        "power_factor": 34,
+        "frequency_hz": 70,
+        "energy_wh": 350,
+    }
+
+
+def test_clones_of_relay_boards_have_three_command_styles() -> None:
+    names = ("relay-8-coil-0100", "relay-8-register", "r421a08")
+    coil, register, command = (load_profile(BUILT_IN / f"{name}.yaml").relay for name in names)
+    assert isinstance(coil, CommandRelay)
+    assert (coil.space, coil.address, coil.on, coil.off) == (Space.COIL, 0, 0x0100, 0)
+    assert isinstance(register, RegisterRelay)
+    assert (register.function, register.address, register.on, register.off) == (6, 0, 1, 0)
+    assert isinstance(command, CommandRelay)
+    assert (command.space, command.on, command.off) == (Space.HOLDING, 0x0100, 0x0200)
+    assert command.address == 1
+
+
+def test_a_contactor_is_on_when_its_auxiliary_contact_says_so() -> None:
+    profile = load_profile(BUILT_IN / "waveshare-relay-d-contactor.yaml")
+    assert profile.relay is not None
+    assert profile.relay.space is Space.COIL
+    assert profile.values[Quantity.RELAY_ON].space is Space.DISCRETE
+
+
+INPUTS = """\
+profile: test
+name: Test
+source: a document
+channels: 2
+values:
+  input_on: {space: discrete, address: 0, stride: 1}
+"""
+
+
+def test_a_board_of_inputs_has_nothing_else(tmp_path: Path) -> None:
+    assert set(load(tmp_path, INPUTS).values) == {Quantity.INPUT_ON}
+    alone = (
+        "test.yaml:6: values.input_on: inputs stand alone: an outlet has none, so leave out "
+        "either them or all the rest"
+    )
+    assert alone in refused(tmp_path, INPUTS + "relay: {style: coil, address: 0}\n")
+    with_alarm = INPUTS + "  alarm: {space: discrete, address: 8, stride: 1}\n"
+    assert refused(tmp_path, with_alarm) == [alone]
+    shared = INPUTS.replace(", stride: 1", "")
+    (said,) = refused(tmp_path, shared)
+    assert said.startswith("test.yaml:6: values.input_on.stride: 0 gives all 2 channels the same")
 
 
 def test_addresses_that_count_from_1_are_those_of_the_wire_once_loaded(tmp_path: Path) -> None:
@@ -154,7 +215,7 @@ BAD = {
     # one value
     "power: {space: input, address: 1}": (
         "8: values.power: expected voltage_v, current_a, power_w, power_factor, frequency_hz, "
-        "energy_wh, temperature_c, relay_on or alarm, not the text 'power'"
+        "energy_wh, temperature_c, relay_on, alarm or input_on, not the text 'power'"
     ),
     "power_w: {space: input}": "8: values.power_w.address: is missing",
     "power_w: {space: inputs, address: 1, stride: 1}": (

@@ -88,7 +88,7 @@ BAD: list[tuple[dict[int, str], list[str]]] = [
     ),
     (
         {3: "- {id: b1, kind: modbus, port: /dev/ttyUSB0}"},
-        ["3: buses[0].kind: expected modbus-rtu, modbus-tcp, not the text 'modbus'"],
+        ["3: buses[0].kind: expected modbus-rtu, modbus-tcp, mqtt, not the text 'modbus'"],
     ),
     (
         {3: "- {id: b1, port: /dev/ttyUSB0}"},

@@ -13,11 +13,13 @@ from gateway.config.schema import Kind, schema
 from gateway.config.yaml_source import read_yaml
 
 CONFIG = Path(__file__).parents[2] / "config"
+PROFILES = sorted((CONFIG / "profiles").glob("*.yaml"))
+PLUGS = [path for path in PROFILES if "protocol: mqtt" in path.read_text(encoding="utf-8")]
 FILES: list[tuple[Kind, Path]] = [
     *(("site", path) for path in sorted((CONFIG / "sites").glob("*.yaml"))),
-    *(("profile", path) for path in sorted((CONFIG / "profiles").glob("*.yaml"))),
+    *(("mqtt-profile" if path in PLUGS else "profile", path) for path in PROFILES),
 ]
-KINDS: list[Kind] = ["site", "profile"]
+KINDS: list[Kind] = ["site", "profile", "mqtt-profile"]
 
 
 def properties(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -81,7 +81,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
         tmp_path,
         "state_dir: ./state\npromise: {cut_off_ms: 1500}\n"
         "guard: {socket_group: pilegate, journal_max_mb: 64, minutes_retention_days: 7}\n"
-        'serve: {listen: "[::1]:0", database: "postgresql://db/x"}\n'
+        'serve: {listen: "[::1]:0", database: "postgresql://db/x", '
+        "events_retention_days: 30}\n"
         + with_lines(
             {9: "- {id: d1, bus: b2, unit: 2, profile: dds238-2-zn-sr, turnaround_ms: 0}"}
         ),
@@ -92,6 +93,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
     assert (site.guard.journal_max_mb, site.guard.minutes_retention_days) == (64, 7)
     assert (site.serve.host, site.serve.port) == ("::1", 0)
     assert site.serve.database == "postgresql://db/x"
+    assert site.serve.events_retention_days == 30
     assert site.device("d1").turnaround_ms == 0
 
 

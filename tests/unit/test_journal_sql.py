@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.errors import FixInstallation
 from gateway.core.facts import FactKind
 from gateway.guard.journal_chores import CHUNK_ROWS, DAY_MS, Keep, prune, used_bytes
 from gateway.guard.journal_entry import DropLatch, DropLease, DropLock, Entry
@@ -206,3 +207,25 @@ def test_numbers_go_on_when_every_fact_was_deleted(
         pass
     assert (reader.first_seq(), reader.last_seq()) == (2, 1)
     assert write_entry(db, 1, entry())[0].seq == 2
+
+
+class _ReadOnly:
+    """A connection as SQLite gives it to who may not write beside a journal that nobody holds."""
+
+    def execute(self, sql: str, values: object) -> None:
+        err = sqlite3.OperationalError(f"attempt to write a readonly database: {sql} {values}")
+        err.sqlite_errorcode = sqlite3.SQLITE_READONLY_CANTINIT
+        raise err
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_who_may_only_read_is_told_that_the_guard_must_run(tmp_path: Path) -> None:
+    path = tmp_path / "guard.db"
+    open_journal(path).close()
+    with JournalReader(path) as reader:
+        reader._db.close()
+        reader._db = _ReadOnly()  # type: ignore[assignment]
+        with pytest.raises(FixInstallation, match="only while the guard runs: start the guard"):
+            reader.last_seq()

@@ -4,6 +4,8 @@ import pytest
 
 from tests.bench.clocks import is_off
 from tests.bench.figures import Spread, nearest_rank, table
+from tests.bench.reaction import IN_USE, MODULES, crowded, module_of, scattered
+from tests.bench.sites import OUTLETS_EACH
 from tests.bench.tap import Ledger
 
 
@@ -81,3 +83,11 @@ def test_the_clock_stops_at_an_off_frame_only(pdu: str, off: bool) -> None:
     body = bytes.fromhex(pdu)
     frame = bytes.fromhex("0001 0000") + (len(body) + 1).to_bytes(2) + b"\x01" + body
     assert is_off(frame) is off
+
+
+def test_a_quarter_of_the_outlets_is_in_use_on_all_modules_or_on_few() -> None:
+    outlets = [f"m{n}-{at}" for n in range(MODULES) for at in range(OUTLETS_EACH)]
+    apart, together = scattered(outlets), crowded(outlets)
+    assert len(set(apart)) == len(set(together)) == IN_USE == len(outlets) // 4
+    assert len(set(map(module_of, apart))) == MODULES
+    assert len(set(map(module_of, together))) == 5

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import CorrectFiles
+from simulators.mqtt.families import PLUGS
+from simulators.mqtt.places import is_plug_profile, read_plug_profile
 from simulators.profiles import read_profile
 from tests.support.sim_world import ROOT, demo_bench
 
@@ -22,6 +24,11 @@ PROFILES = sorted((ROOT / "config" / "profiles").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_shipped_profiles_can_be_simulated(path: Path) -> None:
+    if is_plug_profile(path):
+        plug = read_plug_profile(path)
+        assert plug.name == path.stem
+        assert plug.family in PLUGS
+        return
     profile = read_profile(path)
     assert profile.name == path.stem
     assert profile.values

@@ -1,0 +1,1 @@
+"""Plugs behind an MQTT broker: Tasmota, Shelly, Zigbee2MQTT, ESPHome, and the native format."""

@@ -1,0 +1,211 @@
+"""All plugs of one bus: who is asked, who said what, who is there. Owns no connection."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from drivers.mqtt.commands import OFF_QOS, ON_QOS, Commands, Outbox, Place, Written
+from drivers.mqtt.families import FAMILIES
+from drivers.mqtt.link import Link
+from drivers.mqtt.plug import Plug, make_plug
+from drivers.mqtt.words import Decoder, Heard, WrongPayload
+from drivers.stats import BusStats
+from gateway.config import MqttBus, Site
+from gateway.core.clock import Clock
+from gateway.core.ids import DeviceId
+from gateway.guard.model import DeviceState, Sink
+
+log = logging.getLogger(__name__)
+
+
+class Plugs:
+    """The devices of one bus."""
+
+    def __init__(
+        self, bus: MqttBus, site: Site, sink: Sink, clock: Clock, *, written: Written
+    ) -> None:
+        self._bus = bus
+        self._sink = sink
+        self._clock = clock
+        self._outbox = Outbox()
+        self.commands = Commands(self._outbox, clock, written)
+        self._plugs: list[Plug] = []
+        self._routes: dict[str, list[tuple[Plug, Decoder]]] = {}
+        self._errors: Counter[str] = Counter()
+        self._missed = 0
+        for device in site.plugs_on(bus.id):
+            me = f"{bus.client_id}/{device.id}"
+            codec = FAMILIES[device.profile.family](device.topic, device.profile, me)
+            self._add(make_plug(site, device, codec, bus.poll_ms))
+
+    def _add(self, plug: Plug) -> None:
+        self._plugs.append(plug)
+        self.commands.add(plug)
+        for topic, decode in plug.codec.topics.items():
+            self._routes.setdefault(topic, []).append((plug, decode))
+
+    @property
+    def topics(self) -> list[str]:
+        """Everything to subscribe to."""
+        return list(self._routes)
+
+    # ------------------------------------------------------------ the connection
+
+    def connected(self, link: Link) -> None:
+        """Take a new connection, and send the OFFs that waited for it."""
+        self._outbox.link = link
+        now_ms = self._clock.now().mono_ms
+        for plug in self._plugs:
+            plug.opened(now_ms)
+        self.commands.send_owed()
+
+    def prepare_all(self) -> None:
+        """Ask every plug for its state and its settings."""
+        for plug in self._plugs:
+            self._prepare(plug)
+
+    def away(self, detail: str) -> None:
+        """Give the connection up: every plug is silent, and every open command has failed."""
+        self._outbox.link = None
+        self.commands.fail_all()
+        for plug in self._plugs:
+            self._tell(plug, DeviceState.SILENT, detail)
+
+    def stop(self) -> None:
+        """Let go of every timer."""
+        self._outbox.link = None
+        self.commands.stop()
+
+    def dropped(self, count: int) -> None:
+        """Count messages that the link could not keep."""
+        if count:
+            self._errors["overrun"] += count
+
+    # ------------------------------------------------------------ time
+
+    def tick(self, slot: int, slots: int) -> None:
+        """Ask the plugs of one slot, and look how they and their timers are."""
+        now_ms = self._clock.now().mono_ms
+        for plug in self._plugs[slot::slots]:
+            self._look_after(plug, now_ms)
+
+    def _look_after(self, plug: Plug, now_ms: int) -> None:
+        self._tell(plug, *plug.judge(now_ms))
+        period_ms, profile = plug.period_ms, plug.device.profile
+        if profile.ask_ms is not None and period_ms is not None:
+            # A tick that comes a little early must not make it wait a whole round more.
+            is_due = now_ms - plug.last_asked_ms >= period_ms - self._bus.poll_ms / 4
+            if is_due and now_ms - plug.sent_ms >= profile.min_gap_ms:
+                if plug.asked_ms is not None:
+                    self._missed += 1
+                self._ask(plug, now_ms)
+        elif profile.is_on_change and plug.state is DeviceState.ONLINE:
+            for ends in plug.ends.values():
+                for end in ends:
+                    self._sink.on_alive(end.outlet, now_ms)
+        for number, channel in plug.channels.items():
+            if plug.wants_timer(channel, now_ms):
+                self.commands.keep(Place(plug, number, channel), now_ms)
+
+    def _ask(self, plug: Plug, now_ms: float) -> None:
+        ref = self._outbox.next_ref()
+        outs = plug.codec.ask(ref)
+        if outs:
+            plug.asked(now_ms, ref)
+            self._outbox.send(plug, outs, now_ms, qos=ON_QOS)
+
+    def _prepare(self, plug: Plug) -> None:
+        now_ms = self._clock.now().mono_ms
+        ref = self._outbox.next_ref()
+        outs = plug.codec.prepare(ref)
+        if outs:
+            plug.asked(now_ms, ref)
+            self._outbox.send(plug, outs, now_ms, qos=ON_QOS)
+
+    # ------------------------------------------------------------ what comes in
+
+    def received(self, topic: str, payload: bytes, is_retained: bool) -> None:
+        """Take one message; whatever it holds, nothing is raised."""
+        routes = self._routes.get(topic)
+        if routes is None:
+            self._errors["topic"] += 1
+            return
+        for plug, decode in routes:
+            try:
+                heard = decode(payload)
+            except WrongPayload as err:
+                self._fault(plug, err.kind, f"{topic}: {err}")
+                continue
+            for fault in heard.faults:
+                self._fault(plug, "value", f"{topic}: {fault}")
+            if is_retained:
+                self._kept(plug, heard)
+            else:
+                self._heard(plug, heard)
+
+    def _kept(self, plug: Plug, heard: Heard) -> None:
+        """Take a retained message, maybe from last year: it says at most that a plug is gone."""
+        plug.remember(heard.readings)
+        if heard.online is False and plug.heard_ms is None:
+            plug.is_gone = True
+            self._tell(plug, *plug.judge(self._clock.now().mono_ms))
+
+    def _heard(self, plug: Plug, heard: Heard) -> None:
+        now = self._clock.now()
+        if heard.online is False:
+            plug.gone()
+            self._tell(plug, *plug.judge(now.mono_ms))
+            return
+        if heard.answers is not None and plug.asked_refs.pop(heard.answers, None) is None:
+            self._errors["stray"] += 1
+            return
+        if heard != Heard(faults=heard.faults):
+            self._is_there(plug, heard, now.mono_ms)
+        if heard.ack is not None:
+            self.commands.acknowledged(plug, heard.ack)
+        for reading in plug.news(heard.readings, now.mono_ms):
+            self.commands.confirm(plug, reading)
+            for outlet, sample in plug.samples(reading, now.mono_ms, now.utc_ms):
+                self._sink.on_sample(outlet, sample)
+
+    def _is_there(self, plug: Plug, heard: Heard, now_ms: int) -> None:
+        was_gone, plug.is_gone = plug.is_gone, False
+        plug.heard_ms = now_ms
+        plug.fault = ""
+        if heard.readings:
+            plug.asked_ms = None
+        self._tell(plug, *plug.judge(now_ms))
+        if heard.online or was_gone:
+            self._prepare(plug)  # it may have started anew
+        for out in heard.replies:
+            if plug.may_reply(out, now_ms):
+                log.info("device %s: set to stay off after a blackout", plug.device.id)
+                self._outbox.send(plug, (out,), now_ms, qos=OFF_QOS)
+
+    def _fault(self, plug: Plug, kind: str, detail: str) -> None:
+        self._errors[kind] += 1
+        plug.fault = detail
+        if kind not in plug.fault_kinds:  # once each: a plug can send thousands of them
+            plug.fault_kinds.add(kind)
+            log.warning("device %s: %s", plug.device.id, detail)
+
+    def _tell(self, plug: Plug, state: DeviceState, detail: str) -> None:
+        if state is not plug.state:
+            plug.state = state
+            self._sink.on_device(DeviceId(plug.device.id), state, detail)
+
+    # ------------------------------------------------------------ the rest
+
+    def stats(self) -> BusStats:
+        link = self._outbox.link
+        overrun = Counter(overrun=0 if link is None else link.dropped)
+        return BusStats(
+            utilisation=0.0,
+            busy_ms=0.0,
+            requests=self._outbox.requests,
+            timeouts=self._missed + self.commands.timeouts,
+            errors=dict(self._errors + overrun),
+            cycle_ms=None,
+            queue_depth=self.commands.depth,
+        )

@@ -1,0 +1,1 @@
+"""The embedded MQTT broker: a process of its own, for sites and demonstrations without one."""

@@ -1,0 +1,97 @@
+"""A line or connection named on the command line, for commands that ask devices directly."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Literal
+
+from gateway.commands.ask import guard_pid
+from gateway.commands.settings import Settings
+from gateway.config import Bus, RtuBus, TcpBus
+from gateway.core.errors import CorrectInput, Refused
+from gateway.core.ids import BusId
+
+Parity = Literal["N", "E", "O"]
+DEFAULT_PORT = 502
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?\Z")
+
+
+def is_place(target: str) -> bool:
+    """Say whether a target is a port or HOST:PORT, and not the id of a device."""
+    return "/" in target or ":" in target or target.count(".") >= 3
+
+
+def bus_at(
+    target: str, *, baud: int, parity: Parity, stop_bits: Literal[1, 2], timeout_ms: int | None
+) -> Bus:
+    """Make a bus of ``/dev/ttyUSB0`` or ``HOST:PORT``. Raises CorrectInput."""
+    if "/" in target:
+        return RtuBus(
+            id=BusId(target),
+            port=str(Path(target).absolute()),
+            baud=baud,
+            parity=parity,
+            stop_bits=stop_bits,
+            timeout_ms=timeout_ms,
+        )
+    match = _HOST_PORT.match(target)
+    port = int(match["port"] or DEFAULT_PORT) if match else 0
+    if match is None or not 0 < port < 65_536:
+        raise CorrectInput(
+            f"{target!r} is neither a serial port (/dev/ttyUSB0) nor HOST:PORT (192.0.2.7:502)",
+            field="target",
+        )
+    host = match["host"].strip("[]")
+    return TcpBus(id=BusId(target), host=host, port=port, timeout_ms=timeout_ms)
+
+
+def where(bus: Bus) -> str:
+    """Say where a bus is, with its settings."""
+    if isinstance(bus, RtuBus):
+        return f"{bus.port} at {bus.baud} baud, {bus.parity}{bus.stop_bits}"
+    assert isinstance(bus, TcpBus)
+    return f"{bus.host}:{bus.port}"
+
+
+def say_it_once() -> None:
+    """Keep what the driver logs to itself: it is told by what the command prints."""
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+def refuse_while_guarded(settings: Settings, bus: Bus) -> None:
+    """Raise Refused while a guard of this machine holds the line: two masters would collide."""
+    try:
+        pid = guard_pid(settings.socket())
+    except CorrectInput:
+        return  # no site file: no guard that could be known; a serial port is locked by its user
+    if pid is None:
+        return
+    if any(_same(bus, other) for other in settings.site().buses):
+        raise Refused(
+            f"the guard (pid {pid}) holds {where(bus)}: stop it first, as two masters collide "
+            "(what it reads: pilegate outlets)",
+            code="bus_held",
+        )
+
+
+def _same(one: Bus, other: object) -> bool:
+    if isinstance(one, RtuBus):
+        return isinstance(other, RtuBus) and bool(_devices(one) & _devices(other))
+    return (
+        isinstance(one, TcpBus)
+        and isinstance(other, TcpBus)
+        and (_host(one), one.port) == (_host(other), other.port)
+    )
+
+
+def _devices(bus: RtuBus) -> set[Path]:
+    """Find the devices a port means: it may be a symbolic link, or a pattern."""
+    found = Path("/").glob(bus.port.lstrip("/"))
+    return {path.resolve() for path in (Path(bus.port), *found)}
+
+
+def _host(bus: TcpBus) -> str:
+    host = bus.host.lower()
+    return "127.0.0.1" if host in ("localhost", "::1") else host

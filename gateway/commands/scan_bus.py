@@ -1,0 +1,244 @@
+"""``scan-bus``: which devices are on a line, and the snippet of a site file for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+
+from drivers.modbus import frames
+from drivers.modbus.likeness import Likeness
+from drivers.modbus.survey import GREETINGS, Found, Survey
+from drivers.modbus.visit import USUAL_TURNAROUND_MS, Visit
+from drivers.modbus.wire import wire_of
+from gateway.commands.failure import Unsuccessful
+from gateway.commands.line import Parity, bus_at, refuse_while_guarded, say_it_once, where
+from gateway.commands.probe import decoded
+from gateway.commands.profile_file import known_profiles
+from gateway.commands.settings import Settings, global_options, pass_settings
+from gateway.config import Bus, Profile, RtuBus, TcpBus
+from gateway.core.errors import CorrectInput
+
+BAUDS = (300, 921_600)
+SAME_ANSWER = 4
+"""So many units and none missing on a connection: it may be one device for all numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A device that was found, and with which settings of the line."""
+
+    bus: Bus
+    found: Found
+
+
+@click.command("scan-bus")
+@click.argument("target", metavar="PORT|HOST:PORT")
+@click.option("--units", default="1-247", show_default=True, help="Such as 1-32 or 1,5,10-20.")
+@click.option("--baud", default="9600", show_default=True, help="One or several: 2400,9600.")
+@click.option("--parity", default="N", show_default=True, help="N, E or O, or several: N,E.")
+@click.option("--stop-bits", type=click.Choice([1, 2]), default=1, show_default=True)
+@click.option("--timeout-ms", type=click.IntRange(1, 60_000), help="Longest wait for an answer.")
+@click.option(
+    "--profiles",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    metavar="DIR",
+    help="A folder with profiles of your own; may be repeated.",
+)
+@global_options()
+@pass_settings
+def scan_bus(
+    settings: Settings,
+    target: str,
+    *,
+    units: str,
+    baud: str,
+    parity: str,
+    stop_bits: Literal[1, 2],
+    timeout_ms: int | None,
+    profiles: tuple[Path, ...],
+) -> None:
+    """Find the devices on a line, and propose their profiles.
+
+    Only reads are sent, never a write. No guard may hold the line. At the end stands what a site
+    file needs for what was found.
+    """
+    numbers = unit_numbers(units)
+    buses = [
+        bus_at(target, baud=speed, parity=kind, stop_bits=stop_bits, timeout_ms=timeout_ms)
+        for speed in _bauds(baud)
+        for kind in _parities(parity)
+    ]
+    if not isinstance(buses[0], RtuBus):
+        del buses[1:]  # a connection has neither
+    refuse_while_guarded(settings, buses[0])
+    say_it_once()
+    places = asyncio.run(_scan(buses, numbers, known_profiles(profiles)))
+    if not places:
+        raise Unsuccessful(
+            f"no unit of {units} answers on {target}: check power and wiring (A and B swapped?), "
+            "try --baud 2400,4800,9600,19200 --parity N,E"
+        )
+    for line in snippet(places, profiles):
+        click.echo(line)
+    names = {_names(place.found.best) for place in places if place.found.fits}
+    is_same = len(places) == len(numbers) >= SAME_ANSWER and len(names) == 1
+    if isinstance(buses[0], TcpBus) and is_same:
+        click.echo("every unit asked answers: it may be one device that takes any unit number")
+
+
+async def _scan(
+    buses: Sequence[Bus], units: Sequence[int], profiles: Sequence[Profile]
+) -> list[Place]:
+    places: list[Place] = []
+    for bus in buses:
+        known = {place.found.unit for place in places}
+        left = [unit for unit in units if unit not in known]
+        _progress(f"{where(bus)}: {len(left)} units, {_duration(bus, len(left))}", ends=True)
+        async with Visit(bus) as visit:
+            survey = Survey(visit, profiles)
+            for unit in left:
+                _progress(f"{where(bus)}: unit {unit}")
+                found = await survey.look(unit)
+                if found is not None:
+                    places.append(Place(bus, found))
+                    _progress("")
+                    click.echo(told(places[-1]))
+            _progress("")
+            if visit.came_late:
+                click.echo(
+                    "some answers came too late: a longer --timeout-ms may find more", err=True
+                )
+    return places
+
+
+def _duration(bus: Bus, count: int) -> str:
+    """Say how long it takes when nobody answers."""
+    wire = wire_of(bus)
+    longest = frames.read(1, frames.Function.READ_INPUT, 0, 10)
+    each_ms = bus.timeout_ms or wire.timeout_ms(longest, USUAL_TURNAROUND_MS)
+    seconds = count * len(GREETINGS) * each_ms / 1_000
+    return f"at most {seconds / 60:.0f} min" if seconds > 90 else f"at most {seconds:.0f} s"
+
+
+def _progress(text: str, *, ends: bool = False) -> None:
+    """Show where the scan is: one line that is written over, or lines where nobody looks."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{text}", err=True, nl=ends)
+    elif ends:
+        click.echo(text, err=True)
+
+
+def told(place: Place) -> str:
+    """Say in one line what a unit is, and what it measures."""
+    found = place.found
+    at = f"unit {found.unit}"
+    if isinstance(place.bus, RtuBus):
+        at = f"{at} ({place.bus.baud} baud, {place.bus.parity}{place.bus.stop_bits})"
+    if not found.fits:
+        refusals = f" ({found.why_not})" if found.why_not else ""
+        return (
+            f"{at}: answers, but fits no known profile{refusals}: "
+            "drivers/modbus/README.md shows how to write one"
+        )
+    best = found.best
+    return f"{at}: {_names(best)}: {', '.join(_values(best[0]))}"
+
+
+def _names(fits: Sequence[Likeness]) -> str:
+    names = [fit.profile.profile for fit in fits]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _values(fit: Likeness) -> Iterator[str]:
+    """Write a quantity once, with what it is on each channel: ``current_a 0/1.2/0``."""
+    for quantity, value in fit.profile.values.items():
+        found = [each for each in fit.readings if each.quantity is quantity]
+        if value.stride == 0 and value.bit_stride == 0:
+            del found[1:]  # shared by all channels
+        if quantity.is_flag and len(found) > 1:
+            yield f"{quantity} {''.join(str(int(bool(each.value))) for each in found)}"
+        else:
+            words = [decoded(each).removeprefix(f"{quantity} ") for each in found]
+            yield f"{quantity} {'/'.join(words)}"
+
+
+def snippet(places: Sequence[Place], folders: Sequence[Path] = ()) -> Iterator[str]:
+    """Write what a site file needs for what was found."""
+    by_bus: dict[str, list[Place]] = {}
+    for place in places:
+        if place.found.fits:
+            by_bus.setdefault(where(place.bus), []).append(place)
+    if not by_bus:
+        return
+    groups = sorted(by_bus.values(), key=len, reverse=True)
+    bus = groups[0][0].bus
+    name = "line1" if isinstance(bus, RtuBus) else "net1"
+    yield ""
+    if folders:
+        yield f"profiles: [{', '.join(json.dumps(str(folder)) for folder in folders)}]"
+    yield "buses:"
+    yield f"  - {_bus_line(name, bus)}"
+    yield "devices:"
+    for place in groups[0]:
+        yield f"  - {_device_line(name, place.found)}"
+    for group in groups[1:]:
+        yield f"  # at another speed, {where(group[0].bus)}: set them to the speed of the others"
+        for place in group:
+            yield f"  # - {_device_line(name, place.found)}"
+
+
+def _bus_line(name: str, bus: Bus) -> str:
+    if isinstance(bus, RtuBus):
+        return (
+            f"{{id: {name}, kind: modbus-rtu, port: {bus.port}, baud: {bus.baud}, "
+            f"parity: {bus.parity}, stop_bits: {bus.stop_bits}}}"
+        )
+    assert isinstance(bus, TcpBus)
+    host = f'"{bus.host}"' if ":" in bus.host else bus.host
+    return f"{{id: {name}, kind: modbus-tcp, host: {host}, port: {bus.port}}}"
+
+
+def _device_line(bus: str, found: Found) -> str:
+    best = found.best
+    profile = best[0].profile.profile
+    device = f"{profile.split('-')[0]}-{found.unit}"
+    line = f"{{id: {device}, bus: {bus}, unit: {found.unit}, profile: {profile}}}"
+    others = [fit.profile.profile for fit in best[1:]]
+    if not others:
+        return line
+    return f"{line}  # or {', '.join(others)}: see its label"
+
+
+def unit_numbers(written: str) -> list[int]:
+    """Read ``1-247`` or ``1,5,10-20``. Raises CorrectInput."""
+    numbers: set[int] = set()
+    for part in written.replace(" ", "").split(","):
+        match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last <= 247:
+            raise CorrectInput(f"--units: expected 1-247 or 1,5,10-20, not {written!r}")
+        numbers.update(range(first, last + 1))
+    return sorted(numbers)
+
+
+def _bauds(written: str) -> list[int]:
+    parts = written.replace(" ", "").split(",")
+    if not all(part.isdecimal() and BAUDS[0] <= int(part) <= BAUDS[1] for part in parts):
+        raise CorrectInput(f"--baud: expected {BAUDS[0]} to {BAUDS[1]}, not {written!r}")
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _parities(written: str) -> list[Parity]:
+    parts = written.replace(" ", "").upper().split(",")
+    if not all(part in ("N", "E", "O") for part in parts):
+        raise CorrectInput(f"--parity: expected N, E or O, not {written!r}")
+    return [cast("Parity", part) for part in dict.fromkeys(parts)]

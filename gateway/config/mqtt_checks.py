@@ -1,0 +1,82 @@
+"""What the profile of a plug can get wrong beyond its form."""
+
+from __future__ import annotations
+
+from gateway.config.mqtt_profile import Family, MqttProfile, PowerOn
+from gateway.config.profile import Quantity
+from gateway.config.yaml_source import KeyPath, Source
+from gateway.core.errors import Problem
+
+TIMED = frozenset({Family.NATIVE, Family.TASMOTA, Family.SHELLY_GEN2, Family.ZIGBEE2MQTT})
+"""Families whose ON can carry a timer."""
+ASKED = frozenset(Family) - {Family.ESPHOME}
+"""Families that can be asked for their values."""
+SETTABLE = frozenset({Family.TASMOTA, Family.SHELLY_GEN2, Family.ZIGBEE2MQTT})
+"""Families whose power-on state can be read and set over MQTT."""
+LONGEST_TIMER_S = {
+    # PulseTime goes to 64,900, of which 100 stand for the first ten seconds (Tasmota, Commands).
+    Family.TASMOTA: 64_800,
+    # OnTime of the cluster On/Off is 16 bits of tenths of a second (Zigbee Cluster Library, 3.8).
+    Family.ZIGBEE2MQTT: 6_553,
+}
+SHARED = frozenset({Quantity.VOLTAGE_V, Quantity.FREQUENCY_HZ, Quantity.TEMPERATURE_C})
+"""Quantities of which a device with several outlets may have but one."""
+UNTOLD = frozenset({Quantity.INPUT_ON})
+"""Quantities that no plug tells."""
+
+
+def check_plug(profile: MqttProfile, source: Source, problems: list[Problem]) -> None:
+    """Add a problem for whatever the profile's family can't do."""
+    family = profile.family
+
+    def wrong(path: KeyPath, message: str) -> None:
+        problems.append(source.problem(path, message))
+
+    if profile.timer_s is not None:
+        longest_s = LONGEST_TIMER_S.get(family)
+        if family not in TIMED:
+            wrong(("timer_s",), f"a switch-on of family {family} carries no timer: write null")
+        elif longest_s is not None and profile.timer_s > longest_s:
+            wrong(("timer_s",), f"family {family} has timers up to {longest_s} s")
+    if profile.ask_ms is not None and family not in ASKED:
+        wrong(("ask_ms",), f"family {family} can't be asked for its values: write null")
+    if profile.power_on is PowerOn.SET and family not in SETTABLE:
+        wrong(
+            ("power_on",),
+            f"the power-on state of family {family} can't be set over MQTT: write safe or unknown",
+        )
+    if profile.is_on_change and not profile.availability:
+        wrong(
+            ("availability",),
+            "a plug that tells only changes, and not when it is gone, can't be told from a dead "
+            "one: give ask_ms or report_s, or a device with availability",
+        )
+    _check_names(profile, source, problems)
+
+
+def _check_names(profile: MqttProfile, source: Source, problems: list[Problem]) -> None:
+    seen: dict[str, Quantity] = {}
+    for quantity, value in profile.values.items():
+        path = ("values", quantity.value)
+        if quantity in UNTOLD:
+            problems.append(source.problem(path, "no plug tells that"))
+        other = seen.setdefault(value.name, quantity)
+        if other is not quantity:
+            problems.append(
+                source.problem((*path, "name"), f"{other.value} is called {value.name!r} already")
+            )
+        if value.scale == 0:
+            problems.append(source.problem((*path, "scale"), "expected a number other than 0"))
+        if any(char in value.name for char in "+#\0"):
+            problems.append(source.problem((*path, "name"), "a name holds no +, # or NUL"))
+        several = profile.channels > 1 and "{" not in value.name
+        # Native and Shelly Gen2 name outlets by structure, Tasmota by the place in a list.
+        structured = profile.family in (Family.NATIVE, Family.SHELLY_GEN2, Family.TASMOTA)
+        if several and quantity not in SHARED and not structured:
+            problems.append(
+                source.problem(
+                    (*path, "name"),
+                    f"all {profile.channels} outlets would share one {quantity.value}: "
+                    "put {channel} or {index} into its name",
+                )
+            )

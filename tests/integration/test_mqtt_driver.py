@@ -1,0 +1,638 @@
+"""The MQTT driver against a real broker: sampled, switched, lost and found again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+import signal
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from drivers import BUSES
+from drivers.mqtt import bus as bus_module
+from drivers.mqtt.bus import MqttPlugs
+from drivers.mqtt.link import BrokerLink, LinkLost
+from gateway.config import MqttBus, MqttDevice, MqttTls
+from gateway.core.clock import SystemClock
+from gateway.core.ids import OutletId
+from gateway.guard.model import BusState, DeviceState, Sample, WriteResult
+from tests.support.modbus_site import Recorder
+from tests.support.mqtt_site import (
+    MOSQUITTO,
+    WITHIN_S,
+    device,
+    free_port,
+    mosquitto,
+    mqtt_bus,
+    plug,
+    plug_site,
+    reachable,
+    until,
+)
+
+pytestmark = [
+    pytest.mark.mosquitto,
+    pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto on this machine"),
+]
+
+T1 = OutletId("t1-1")
+N2 = OutletId("n-2")
+
+
+class Tasmota:
+    """A plug of one outlet, as its documentation describes it."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self.power_w = 0
+        self.pulse: str | None = None
+        self.power_on_state = "3"
+
+    def __call__(self, topic: str, payload: str) -> list[tuple[str, str]]:
+        command = topic.rpartition("/")[2]
+        if command == "STATUS" and payload == "8":
+            energy = {"Total": 1.5, "Power": self.power_w, "Voltage": 230, "Current": 0.1}
+            return [("stat/t1/STATUS8", json.dumps({"StatusSNS": {"ENERGY": energy}}))]
+        if command == "STATUS":
+            return [("stat/t1/STATUS11", json.dumps({"StatusSTS": {"POWER": self._word()}}))]
+        if command == "Backlog0":
+            pulse, _, power = payload.partition("; ")
+            self.pulse = pulse.partition(" ")[2]
+            return self._power(power.partition(" ")[2])
+        if command.startswith("POWER"):
+            return self._power(payload)
+        if command == "PowerOnState":
+            self.power_on_state = payload or self.power_on_state
+            return [("stat/t1/RESULT", json.dumps({"PowerOnState": int(self.power_on_state)}))]
+        return []
+
+    def _word(self) -> str:
+        return "ON" if self.is_on else "OFF"
+
+    def _power(self, word: str) -> list[tuple[str, str]]:
+        self.is_on = word == "ON"
+        return [
+            ("stat/t1/RESULT", json.dumps({"POWER": self._word()})),
+            ("stat/t1/POWER", self._word()),
+        ]
+
+
+class Native:
+    def __init__(self) -> None:
+        self.relays = dict.fromkeys(range(1, 5), False)
+        self.timers: dict[int, int] = {}
+        self.refuses = False
+
+    def __call__(self, topic: str, payload: str) -> list[tuple[str, str]]:
+        message = json.loads(payload)
+        if topic.endswith("/ask"):
+            return [("pilegate/n/telemetry", self.telemetry())]
+        result = "refused" if self.refuses else "done"
+        if not self.refuses:
+            if "relay_on" in message:
+                self.relays[message["channel"]] = message["relay_on"]
+            if "for_s" in message:
+                self.timers[message["channel"]] = message["for_s"]
+        ack = {"id": message["id"], "result": result, "detail": "too hot"}
+        return [("pilegate/n/ack", json.dumps(ack)), ("pilegate/n/state", self.telemetry())]
+
+    def telemetry(self) -> str:
+        return json.dumps(
+            {
+                "outlets": [
+                    {"channel": channel, "relay_on": is_on, "power_w": 10.5 * is_on}
+                    for channel, is_on in self.relays.items()
+                ]
+            }
+        )
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    number = free_port()
+    with mosquitto(tmp_path, number):
+        yield number
+
+
+@asynccontextmanager
+async def driving(bus: MqttBus, *plugs: MqttDevice) -> AsyncIterator[tuple[MqttPlugs, Recorder]]:
+    recorder = Recorder()
+    driver = BUSES["mqtt"](bus, plug_site(bus, *plugs), recorder, SystemClock())
+    assert isinstance(driver, MqttPlugs)
+    running = asyncio.create_task(driver.run())
+    try:
+        yield driver, recorder
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+def states(recorder: Recorder, device_id: str) -> list[DeviceState]:
+    return [state for name, state, _ in recorder.devices if name == device_id]
+
+
+def test_a_tasmota_plug_and_a_native_module_are_sampled_and_switched(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        tasmota, native = Tasmota(), Native()
+        async with (
+            device(port, ["cmnd/t1/#"], tasmota),
+            device(port, ["pilegate/n/command", "pilegate/n/ask"], native),
+            driving(mqtt_bus(port), plug("t1", "tasmota-plug"), plug("n", "pilegate-native")) as (
+                driver,
+                recorder,
+            ),
+        ):
+            await until(lambda: {"t1-1", "n-2"} <= {name for name, _ in recorder.samples})
+            assert recorder.buses[-1][1] is BusState.OPEN
+            assert states(recorder, "t1") == states(recorder, "n") == [DeviceState.ONLINE]
+            await until(lambda: tasmota.power_on_state == "0")
+
+            driver.switch_on(T1, 3_600_000)
+            driver.switch_on(N2, 60_000)
+            await until(lambda: len(recorder.writes) == 2)
+            assert set(recorder.writes) == {
+                ("t1-1", True, WriteResult.DONE),
+                ("n-2", True, WriteResult.DONE),
+            }
+            assert (tasmota.is_on, tasmota.pulse) == (True, "3700")
+            assert (native.relays[2], native.timers) == (True, {2: 60})
+            await until(lambda: recorder.last("n-2").power_w == 10.5)
+            await until(lambda: recorder.last("n-2").relay_on)
+
+            driver.keep_on(N2, 120_000)
+            await until(lambda: native.timers == {2: 120})
+
+            driver.switch_off(T1, urgent=True)
+            driver.switch_off(N2, urgent=True)
+            await until(lambda: len(recorder.writes) == 4)
+            assert {result for _, _, result in recorder.writes} == {WriteResult.DONE}
+            assert not tasmota.is_on
+            assert not native.relays[2]
+            native.refuses = True
+            driver.switch_off(N2, urgent=True)
+            await until(lambda: recorder.writes[-1] == ("n-2", False, WriteResult.FAILED))
+
+    asyncio.run(story())
+
+
+def bus_is(recorder: Recorder, *states: BusState) -> bool:
+    return bool(recorder.buses) and recorder.buses[-1][1] in states
+
+
+def detail(recorder: Recorder) -> str:
+    return recorder.buses[-1][2]
+
+
+def test_a_broker_that_is_away_makes_its_plugs_silent_and_gets_the_offs_first(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+
+    async def story() -> None:
+        bus = mqtt_bus(port)
+        native = Native()
+        async with driving(bus, plug("n", "pilegate-native")) as (driver, recorder):
+            await until(lambda: bus_is(recorder, BusState.LOST))
+            assert (
+                detail(recorder) == f"127.0.0.1:{port} refuses connections: is the broker running?"
+            )
+            assert recorder.devices[-1][:2] == ("n", DeviceState.SILENT)
+            driver.switch_on(N2, 60_000)
+            await until(lambda: recorder.writes == [("n-2", True, WriteResult.DROPPED)])
+
+            with mosquitto(tmp_path, port) as broker:
+                await reachable(port)
+                async with device(port, ["pilegate/n/command", "pilegate/n/ask"], native):
+                    await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
+                    driver.switch_on(N2, 60_000)
+                    await until(lambda: native.relays[2])
+                    broker.kill()
+                    await until(lambda: states(recorder, "n")[-1:] == [DeviceState.SILENT])
+            driver.switch_off(N2, urgent=True)
+            await until(lambda: recorder.writes[-1] == ("n-2", False, WriteResult.FAILED))
+            assert native.relays[2]
+
+            with mosquitto(tmp_path, port):
+                await reachable(port)
+                async with device(port, ["pilegate/n/command", "pilegate/n/ask"], native) as module:
+                    await until(lambda: bus_is(recorder, BusState.OPEN))
+                    for _ in range(20):  # as the guard does, until it is seen off
+                        if not native.relays[2]:
+                            break
+                        driver.switch_off(N2, urgent=True)
+                        await asyncio.sleep(1.0)
+                    assert not native.relays[2]
+                    assert all('relay_on":true' not in payload for _, payload in module.heard)
+
+    asyncio.run(story())
+
+
+def test_offs_that_waited_are_the_first_messages_of_a_connection(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        recorder = Recorder()
+        bus = mqtt_bus(port)
+        driver = BUSES["mqtt"](
+            bus, plug_site(bus, plug("n", "pilegate-native")), recorder, SystemClock()
+        )
+        driver.switch_off(N2, urgent=True)
+        async with device(port, ["pilegate/n/#"], lambda *_: []) as module:
+            running = asyncio.create_task(driver.run())
+            await until(lambda: len(module.heard) >= 2)
+            assert module.heard[0][0] == "pilegate/n/command"
+            assert '"relay_on":false' in module.heard[0][1]
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(story())
+
+
+def test_retained_messages_are_no_samples(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        old = json.dumps({"outlets": [{"channel": 1, "relay_on": True, "power_w": 900}]})
+        async with (
+            device(port, ["nothing"], lambda *_: []) as last_year,
+            driving(mqtt_bus(port), plug("e", "esphome-plug"), plug("n", "pilegate-native")) as (
+                driver,
+                recorder,
+            ),
+        ):
+            await until(lambda: bus_is(recorder, BusState.OPEN))
+            await last_year.say("pilegate/n/telemetry", old, retain=True)
+            await last_year.say("pilegate/n/online", "true", retain=True)
+            await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
+            assert [name for name, _ in recorder.samples] == ["n-1"]
+        assert driver.stats().errors == {}
+        async with driving(mqtt_bus(port, client_id="second"), plug("n", "pilegate-native")) as (
+            driver,
+            recorder,
+        ):
+            # All retained messages come before anything that is sent now.
+            await until(lambda: bus_is(recorder, BusState.OPEN))
+            async with device(port, ["pilegate/n/ask"], lambda *_: []) as module:
+                await until(lambda: module.heard)
+            assert recorder.samples == []
+            assert states(recorder, "n") == []
+            driver.switch_on(N2, 60_000)
+            await until(lambda: recorder.writes == [("n-2", True, WriteResult.DROPPED)])
+
+    asyncio.run(story())
+
+
+def test_a_last_will_makes_a_plug_silent_and_an_on_to_it_is_dropped(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        native = Native()
+        will = aiomqtt.Will("pilegate/n/online", "false", qos=1, retain=True)
+        bus = mqtt_bus(port)
+        async with driving(bus, plug("n", "pilegate-native")) as (driver, recorder):
+            await until(lambda: bus_is(recorder, BusState.OPEN))
+            async with device(
+                port, ["pilegate/n/command", "pilegate/n/ask"], native, will
+            ) as module:
+                await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
+                await module.say("pilegate/n/online", "false", retain=True)
+                await module.client.unsubscribe("pilegate/n/ask")
+                await until(lambda: states(recorder, "n")[-1:] == [DeviceState.SILENT])
+            assert "last will" in recorder.devices[-1][2]
+            driver.switch_on(N2, 60_000)
+            await until(lambda: recorder.writes == [("n-2", True, WriteResult.DROPPED)])
+            async with device(
+                port, ["pilegate/n/command", "pilegate/n/ask"], native, will
+            ) as module:
+                await module.say("pilegate/n/online", "true", retain=True)
+                await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
+
+    asyncio.run(story())
+
+
+def test_our_own_last_will_and_no_retained_command(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        async with (
+            device(port, ["pilegate/guard/online"], lambda *_: []) as listener,
+            device(port, ["pilegate/n/command", "pilegate/n/ask"], Native()),
+        ):
+            async with driving(mqtt_bus(port), plug("n", "pilegate-native")) as (driver, recorder):
+                await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
+                driver.switch_on(N2, 60_000)
+                driver.switch_off(N2, urgent=True)
+                await until(lambda: listener.heard == [("pilegate/guard/online", "true")])
+            await until(lambda: listener.heard[-1] == ("pilegate/guard/online", "false"))
+        async with device(port, ["#"], lambda *_: []) as late:
+            await until(lambda: late.heard)
+            assert late.heard == [("pilegate/guard/online", "false")]
+
+    asyncio.run(story())
+
+
+def test_a_wrong_password_and_a_missing_one_say_so(tmp_path: Path) -> None:
+    port = free_port()
+    users = tmp_path / "users"
+    subprocess.run(
+        ["mosquitto_passwd", "-b", "-c", str(users), "guard", "right"], check=True, timeout=20
+    )
+    (tmp_path / "wrong").write_text("wrong\n", encoding="utf-8")
+    (tmp_path / "right").write_text("right\n", encoding="utf-8")
+
+    async def lost(**changes: object) -> str:
+        bus = mqtt_bus(port, **changes)
+        async with driving(bus, plug("n", "pilegate-native")) as (_, recorder):
+            await until(lambda: bus_is(recorder, BusState.OPEN, BusState.LOST))
+            return detail(recorder)
+
+    async def story() -> None:
+        await reachable(port)
+        where = f"127.0.0.1:{port}"
+        assert await lost() == (
+            f"{where} does not let a client without a password in: add username of bus plugs"
+        )
+        assert await lost(username="guard", password_file=tmp_path / "wrong") == (
+            f"{where} does not let user 'guard' in: check username and password_file of bus plugs"
+        )
+        missing = tmp_path / "missing"
+        assert f"can't read password_file {missing}" in await lost(
+            username="guard", password_file=missing
+        )
+        assert await lost(username="guard", password_file=tmp_path / "right") == where
+
+    with mosquitto(tmp_path, port, f"password_file {users}"):
+        asyncio.run(story())
+
+
+def test_a_host_that_is_unknown_and_a_server_that_says_nothing() -> None:
+    async def story() -> None:
+        async with driving(
+            mqtt_bus(1, host="no-such-host.invalid"), plug("n", "pilegate-native")
+        ) as (
+            _,
+            recorder,
+        ):
+            await until(lambda: bus_is(recorder, BusState.LOST))
+            assert detail(recorder).startswith("host 'no-such-host.invalid' is unknown")
+        held: list[asyncio.StreamWriter] = []
+        server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with driving(mqtt_bus(port), plug("n", "pilegate-native")) as (_, recorder):
+            await until(lambda: bus_is(recorder, BusState.LOST))
+            assert "accepts the connection and says nothing" in detail(recorder)
+        for writer in held:
+            writer.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(story())
+
+
+def test_a_client_id_that_another_client_takes(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        bus = mqtt_bus(port)
+        async with driving(bus, plug("n", "pilegate-native")) as (_, recorder):
+            for _ in range(bus_module.TAKEN_AFTER + 1):
+                await until(lambda: bus_is(recorder, BusState.OPEN))
+                async with aiomqtt.Client("127.0.0.1", port, identifier="guard"):
+                    await until(lambda: bus_is(recorder, BusState.LOST))
+            lost = [text for _, state, text in recorder.buses if state is BusState.LOST]
+            assert "another client may use the client_id 'guard'" in lost[-1]
+
+    asyncio.run(story())
+
+
+def test_topics_and_payloads_that_do_not_belong_are_counted(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        native = Native()
+        bus = mqtt_bus(port)
+        async with (
+            device(port, ["pilegate/n/command", "pilegate/n/ask"], native) as module,
+            driving(bus, plug("n", "pilegate-native")) as (driver, recorder),
+        ):
+            await until(lambda: recorder.samples)
+            for payload in ("not json", "[" * 5_000, '{"outlets":7}', "x" * 200_000):
+                await module.say("pilegate/n/telemetry", payload)
+            wrong = '{"outlets":[{"channel":1,"power_w":-1e9}]}'
+            await module.say("pilegate/n/telemetry", wrong)
+            await module.say("pilegate/x/telemetry", native.telemetry())
+            await until(lambda: driver.stats().errors.get("value"))
+            assert driver.stats().errors == {
+                "json": 1,
+                "depth": 1,
+                "shape": 1,
+                "size": 1,
+                "value": 1,
+            }
+            count = len(recorder.samples)
+            await until(lambda: len(recorder.samples) > count)
+            assert states(recorder, "n") == [DeviceState.ONLINE]
+
+    asyncio.run(story())
+
+
+def test_all_off_by_itself(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        tasmota, native = Tasmota(), Native()
+        tasmota.is_on = native.relays[1] = native.relays[4] = True
+        bus = mqtt_bus(port)
+        plugs = (
+            plug("t1", "tasmota-plug"),
+            plug("n", "pilegate-native"),
+            plug("e", "esphome-plug"),
+        )
+        async with (
+            device(port, ["cmnd/t1/#"], tasmota),
+            device(port, ["pilegate/n/command", "pilegate/n/ask"], native),
+        ):
+            driver = BUSES["mqtt"](bus, plug_site(bus, *plugs), Recorder(), SystemClock())
+            results = dict(await driver.all_off())
+        assert results == {
+            OutletId("t1-1"): WriteResult.DONE,
+            **{OutletId(f"n-{channel}"): WriteResult.DONE for channel in range(1, 5)},
+            OutletId("e-1"): WriteResult.FAILED,  # nobody there
+        }
+        assert not tasmota.is_on
+        assert not any(native.relays.values())
+
+    asyncio.run(story())
+
+
+def test_all_off_without_a_broker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus_module, "_LONGEST_CONNECT_S", 1.0)
+
+    async def story() -> None:
+        bus = mqtt_bus(free_port())
+        driver = BUSES["mqtt"](
+            bus, plug_site(bus, plug("t1", "tasmota-plug")), Recorder(), SystemClock()
+        )
+        assert await driver.all_off() == [(T1, WriteResult.FAILED)]
+
+    asyncio.run(story())
+
+
+def test_a_server_that_speaks_something_else_is_named_and_left() -> None:
+    """After a proper CONNACK comes rubbish: it must neither spin nor end the driver."""
+    rng = random.Random(3)
+
+    async def rubbish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(b"\x20\x02\x00\x00")
+        await reader.read(1_000)
+        writer.write(rng.randbytes(400))
+        with suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    async def story() -> None:
+        server = await asyncio.start_server(rubbish, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with driving(mqtt_bus(port), plug("n", "pilegate-native")) as (driver, recorder):
+            await until(lambda: len({text for _, _, text in recorder.buses}) > 1)
+            await until(lambda: bus_is(recorder, BusState.LOST))
+            assert driver.stats().queue_depth == 0
+        server.close()
+
+    asyncio.run(story())
+
+
+def test_a_broker_that_stops_in_the_middle_is_found_out(tmp_path: Path) -> None:
+    port = free_port()
+
+    async def story(broker: subprocess.Popen[bytes]) -> None:
+        await reachable(port)
+        bus = mqtt_bus(port, keepalive_s=5)
+        async with (
+            device(port, ["pilegate/n/command", "pilegate/n/ask"], Native()),
+            driving(bus, plug("n", "pilegate-native")) as (_, recorder),
+        ):
+            await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
+            broker.send_signal(signal.SIGSTOP)
+            try:
+                await until(lambda: states(recorder, "n")[-1] is DeviceState.SILENT)
+                assert recorder.buses[-1][1] is BusState.OPEN
+                await until(lambda: bus_is(recorder, BusState.LOST))
+            finally:
+                broker.send_signal(signal.SIGCONT)
+            await until(lambda: states(recorder, "n")[-1] is DeviceState.ONLINE)
+
+    with mosquitto(tmp_path, port) as broker:
+        asyncio.run(story(broker))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine")
+def test_tls_with_the_broker_s_authority_and_without(tmp_path: Path) -> None:
+    port = free_port()
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run(
+        [*made, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True, timeout=60
+    )
+
+    async def story() -> None:
+        await reachable(port)
+        native = Native()
+        secured = mqtt_bus(port, tls=MqttTls(ca=cert))
+        context = ssl.create_default_context(cafile=cert)
+        async with (
+            aiomqtt.Client("127.0.0.1", port, tls_context=context) as module,
+            driving(secured, plug("n", "pilegate-native")) as (driver, recorder),
+        ):
+            await until(lambda: bus_is(recorder, BusState.OPEN))
+            # More than one TLS record at once: none may be left lying.
+            for _ in range(200):
+                await module.publish("pilegate/n/telemetry", native.telemetry())
+            await until(lambda: len(recorder.samples) == 800)
+            driver.switch_off(N2, urgent=True)
+            assert driver.stats().errors == {}
+        async with driving(mqtt_bus(port, tls=MqttTls()), plug("n", "pilegate-native")) as (
+            _,
+            recorder,
+        ):
+            await until(lambda: bus_is(recorder, BusState.LOST))
+            assert "TLS fails (" in detail(recorder)
+            assert "check tls.ca and the host name" in detail(recorder)
+
+    lines = (f"certfile {cert}", f"keyfile {key}", "allow_anonymous true")
+    with mosquitto(tmp_path, port, *lines):
+        asyncio.run(story())
+
+
+class Cutting(Recorder):
+    """A sink that cuts off within the sample, as the guard does."""
+
+    driver: MqttPlugs
+
+    def on_sample(self, outlet_id: OutletId, sample: Sample) -> None:
+        super().on_sample(outlet_id, sample)
+        if outlet_id == N2 and sample.relay_on:
+            self.driver.switch_off(N2, urgent=True)
+
+
+def test_a_cut_off_within_a_sample(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        native = Native()
+        bus = mqtt_bus(port)
+        recorder = Cutting()
+        recorder.driver = MqttPlugs(
+            bus, plug_site(bus, plug("n", "pilegate-native")), recorder, SystemClock()
+        )
+        running = asyncio.create_task(recorder.driver.run())
+        async with device(port, ["pilegate/n/command", "pilegate/n/ask"], native) as module:
+            await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
+            native.relays[2] = True
+            await module.say("pilegate/n/state", native.telemetry())
+            await until(lambda: not native.relays[2])
+            await until(lambda: ("n-2", False, WriteResult.DONE) in recorder.writes)
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(story())
+
+
+def test_rubbish_after_the_handshake_ends_each_connection() -> None:
+    ends: list[str] = []
+
+    async def meet(seed: int) -> None:
+        rng = random.Random(seed)
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1_000)
+            writer.write(b"\x20\x02\x00\x00")
+            rubbish = bytearray(rng.randbytes(rng.choice([2, 3, 20, 400])))
+            rubbish[0] = rng.choice([rubbish[0], 0x30, 0x32, 0x34, 0x40, 0x62, 0x90, 0xD0, 0x20])
+            rubbish[1] = rng.choice([rubbish[1], rng.randrange(20)])
+            writer.write(bytes(rubbish))
+            await asyncio.sleep(0.02)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        link = BrokerLink(mqtt_bus(port), lambda *_: None)
+        try:
+            await link.open()
+            async with asyncio.timeout(WITHIN_S):
+                ends.append(await link.lost())
+        except LinkLost as err:
+            ends.append(str(err))
+        finally:
+            await link.close()
+            server.close()
+
+    async def story() -> None:
+        await asyncio.gather(*(meet(seed) for seed in range(40)))
+
+    asyncio.run(story())
+    assert len(ends) == 40
+    assert all(text.startswith("127.0.0.1:") for text in ends)
