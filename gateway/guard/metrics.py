@@ -100,6 +100,11 @@ class _Now(Collector):
         cycle = GaugeMetricFamily(
             "pilegate_bus_cycle_seconds", "Duration of the last poll round.", labels=["bus"]
         )
+        oldest = GaugeMetricFamily(
+            "pilegate_bus_oldest_value_seconds",
+            "Age of the oldest value of devices that answer, of those wanted fast and slowly.",
+            labels=["bus", "poll"],
+        )
         queue = GaugeMetricFamily("pilegate_bus_queue_depth", "Commands that wait.", labels=["bus"])
         requests_ = CounterMetricFamily("pilegate_bus_requests", "Requests sent.", labels=["bus"])
         timeouts = CounterMetricFamily(
@@ -113,12 +118,16 @@ class _Now(Collector):
             use.add_metric([driver.id], stats.utilisation)
             if stats.cycle_ms is not None:
                 cycle.add_metric([driver.id], stats.cycle_ms / 1000)
+            ages_ms = {"fast": stats.oldest_fast_ms, "slow": stats.oldest_slow_ms}
+            for poll, age_ms in ages_ms.items():
+                if age_ms is not None:
+                    oldest.add_metric([driver.id, poll], age_ms / 1000)
             queue.add_metric([driver.id], stats.queue_depth)
             requests_.add_metric([driver.id], stats.requests)
             timeouts.add_metric([driver.id], stats.timeouts)
             for kind, count in list(stats.errors.items()):
                 errors.add_metric([driver.id, kind], count)
-        return use, cycle, queue, requests_, timeouts, errors
+        return use, cycle, oldest, queue, requests_, timeouts, errors
 
     def _outlets(self) -> Metric:
         family = GaugeMetricFamily("pilegate_outlets", "Outlets by phase.", labels=["phase"])

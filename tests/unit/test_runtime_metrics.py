@@ -33,6 +33,7 @@ class OneBus:
             errors={'odd "kind"\n': 2},
             cycle_ms=800.0,
             queue_depth=3,
+            oldest_fast_ms=2_500.0,
         )
 
 
@@ -78,6 +79,8 @@ def test_the_exposition_is_valid_and_says_what_happened(tmp_path: Path) -> None:
     assert values["pilegate_cuts_total", "overpower"] == 1
     assert values["pilegate_bus_utilisation", "net1"] == 0.5
     assert values["pilegate_bus_queue_depth", "net1"] == 3
+    assert values["pilegate_bus_oldest_value_seconds", "fast", "net1"] == 2.5
+    assert ("pilegate_bus_oldest_value_seconds", "net1", "slow") not in values
     assert values["pilegate_bus_errors_total", "net1", 'odd "kind"\n'] == 2
     assert values["pilegate_guard_loop_lag_seconds_bucket", "0.005"] == 1
     assert values["pilegate_guard_loop_lag_seconds_bucket", "0.002"] == 0
