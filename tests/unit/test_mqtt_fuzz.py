@@ -99,11 +99,19 @@ def check(profile: MqttProfile, found: Heard, payload: bytes) -> None:
         check_numbers(profile, reading, payload)
 
 
-def check_numbers(profile: MqttProfile, reading: Reading, payload: bytes) -> None:
+def numbers_said(payload: bytes) -> list[float]:
+    """List the numbers of a payload; none of one that is a word."""
     try:
-        said = list(numbers_in(json.loads(payload)))
+        return list(numbers_in(json.loads(payload)))
     except ValueError:
-        said = [float(payload)]
+        try:
+            return [float(payload)]
+        except ValueError:
+            return []
+
+
+def check_numbers(profile: MqttProfile, reading: Reading, payload: bytes) -> None:
+    said = numbers_said(payload)
     for quantity, value in profile.values.items():
         if quantity.is_flag:
             continue
