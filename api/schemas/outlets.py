@@ -25,6 +25,16 @@ class OutletQuery(QueryInput):
     limit: int = Field(200, ge=1, le=200, description="Outlets in a page.")
 
 
+class LoadOut(Output):
+    """What is plugged in, as far as its samples tell."""
+
+    kind: Literal["nothing", "charger", "appliance", "unknown"] = Field(
+        description="`unknown` also in the first seconds."
+    )
+    confidence: float = Field(description="How sure that is, 0 to 1.", examples=[0.9])
+    power_factor: float | None = Field(description="Of the load; null: it can't be told.")
+
+
 class LeaseOut(Output):
     """The lease an outlet is on under."""
 
@@ -72,6 +82,7 @@ _OUTLET = {
     "sample_utc_ms": 1_772_582_400_000,
     "stale": False,
     "energy_mwh": 41_250,
+    "load": {"kind": "charger", "confidence": 0.9, "power_factor": 0.61},
     "lease": {
         "id": "0195a6f0-5b3e-7c11-9d52-0d6d3b8a7f10",
         "request_id": "0195a6f0-5b21-7a44-8a0e-5a6f6a6f1c22",
@@ -118,6 +129,7 @@ class OutletOut(Output):
     )
     stale: bool = Field(description="The values are too old to act upon.")
     energy_mwh: int = Field(description="Delivered under the present or the last lease, in mWh.")
+    load: LoadOut | None = Field(description="What is plugged in; null: it is not on.")
     lease: LeaseOut | None
     latch: LatchOut | None = Field(description="Set while the outlet is cut off.")
     locks: list[str] = Field(

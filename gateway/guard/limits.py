@@ -227,7 +227,7 @@ class WrongAppliance(Rule):
     """Acts when what is plugged in has looked like no charger for ``delay_s``.
 
     That is a load above ``above_w``, which no charger draws (up to 900 W: domain facts, section
-    1), and a resistive one above ``resistive_above_w``.
+    1), and one above ``resistive_above_w`` that looks like a heater or a motor.
     """
 
     action: Action = Action.ALARM

@@ -8,7 +8,8 @@ from typing import Protocol
 from gateway.config import Outlet as OutletSettings
 from gateway.core.clock import Clock, Now
 from gateway.core.ids import OutletId
-from gateway.guard import energy, failsafe, requests
+from gateway.guard import energy, failsafe, load, requests
+from gateway.guard.limits import Limits, WrongAppliance
 from gateway.guard.model import DeviceState, Lease, Relays
 from gateway.guard.protection import step
 from gateway.guard.state import (
@@ -24,7 +25,8 @@ from gateway.guard.state import (
     SwitchOff,
     SwitchOn,
 )
-from gateway.link.messages import LastFact, LatchView, LeaseView, OutletView
+from gateway.guard.turn import ACTIVE
+from gateway.link.messages import LastFact, LatchView, LeaseView, LoadView, OutletView
 from gateway.link.messages import OutletState as Shown
 
 log = logging.getLogger(__name__)
@@ -157,6 +159,7 @@ class Outlet:
             sample_age_ms=None if heard_ms is None else now.mono_ms - heard_ms,
             stale=not requests.fresh(state, self.limits, now.mono_ms),
             energy_mwh=energy.total_mwh(state.energy),
+            load=_load_view(state, self.limits),
             lease=_lease_view(state.lease, now),
             latch=_latch_view(latch),
             locks=tuple(sorted(state.locks)),
@@ -187,6 +190,17 @@ def _heard_utc_ms(measured: Measured, heard_ms: int | None) -> int | None:
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
+
+
+def _load_view(state: OutletState, limits: Limits) -> LoadView | None:
+    if state.phase not in ACTIVE or not state.metered:
+        return None
+    found = load.judge(state.plugged, limits.wrong_appliance or WrongAppliance())
+    return LoadView(
+        kind=found.kind.value,
+        confidence=found.confidence,
+        power_factor=_rounded(found.power_factor, 2),
+    )
 
 
 def _lease_view(lease: Lease | None, now: Now) -> LeaseView | None:

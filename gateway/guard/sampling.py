@@ -175,7 +175,7 @@ def _stranger(turn: Turn) -> Finding | None:
     found = load.judge(state.plugged, rule)
     since_ms = state.holds.get(Reason.WRONG_APPLIANCE)
     at_ms = state.plugged.sample_ms
-    if found.kind is not load.Kind.APPLIANCE:
+    if found.kind is not load.Kind.APPLIANCE or found.level_w <= rule.resistive_above_w:
         turn.drop_hold(Reason.WRONG_APPLIANCE)
         return None
     if since_ms is None:
@@ -195,6 +195,7 @@ def _stranger(turn: Turn) -> Finding | None:
             "level_w": round(found.level_w, 1),
             "power_factor": None if found.power_factor is None else round(found.power_factor, 3),
             "stepped": found.stepped,
+            "ripple": None if found.ripple is None else round(found.ripple, 4),
             "held_ms": at_ms - since_ms,
         },
     )

@@ -166,6 +166,32 @@ class LastFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadView:
+    """What an outlet that is on has plugged into it, as far as its samples tell."""
+
+    kind: str
+    """``nothing``, ``charger``, ``appliance`` or ``unknown``."""
+    confidence: float
+    """How sure that is, 0 to 1."""
+    power_factor: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "confidence": self.confidence,
+            "power_factor": self.power_factor,
+        }
+
+    @staticmethod
+    def read(fields: Fields) -> LoadView:
+        return LoadView(
+            kind=fields.string("kind"),
+            confidence=fields.number("confidence"),
+            power_factor=fields.number_or_none("power_factor"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutletView:
     """One outlet as it is shown outside.
 
@@ -188,6 +214,8 @@ class OutletView:
     stale: bool = True
     energy_mwh: int = 0
     """Of the present lease, or of the last one."""
+    load: LoadView | None = None
+    """While it is on."""
     lease: LeaseView | None = None
     latch: LatchView | None = None
     locks: tuple[str, ...] = ()
@@ -212,6 +240,7 @@ class OutletView:
             "sample_age_ms": self.sample_age_ms,
             "stale": self.stale,
             "energy_mwh": self.energy_mwh,
+            "load": self.load.to_json() if self.load else None,
             "lease": self.lease.to_json() if self.lease else None,
             "latch": self.latch.to_json() if self.latch else None,
             "locks": list(self.locks),
@@ -224,6 +253,7 @@ class OutletView:
     def from_json(value: object, path: str = "outlet") -> OutletView:
         """Read a view; raises CorrectInput with the field's path."""
         fields = Fields(value, path)
+        load = fields.inner_or_none("load")
         lease = fields.inner_or_none("lease")
         latch = fields.inner_or_none("latch")
         last_fact = fields.inner_or_none("last_fact")
@@ -242,6 +272,7 @@ class OutletView:
             sample_age_ms=fields.integer_or_none("sample_age_ms"),
             stale=fields.boolean("stale"),
             energy_mwh=fields.integer("energy_mwh"),
+            load=LoadView.read(load) if load else None,
             lease=LeaseView.read(lease) if lease else None,
             latch=LatchView.read(latch) if latch else None,
             locks=fields.texts("locks", 16),

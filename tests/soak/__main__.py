@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
+from collections.abc import Callable
 
 from gateway.core.errors import PilegateError
 from tests.bench.processes import BenchFailed
 from tests.soak.charges import soak_charges
+from tests.soak.loads import soak_loads
 from tests.soak.wire import soak_wire
 
-PARTS = ("charges", "wire")
+PARTS = ("loads", "charges", "wire")
 
 
 def main() -> int:
@@ -19,20 +21,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be repeated")
     parser.add_argument("--minutes", type=float, default=120.0, help="of the wire; at least 1")
+    parser.add_argument("--loads", type=int, default=4_000, help="of each kind")
     parser.add_argument("--charges", type=int, default=10_000, help="without a fault, and with one")
     parser.add_argument("--seed", type=int, help="of the charges and of the trouble on the wire")
     arguments = parser.parse_args()
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
     parts = arguments.only or PARTS
+    plays: dict[str, Callable[[], bool]] = {
+        "loads": lambda: soak_loads(arguments.loads, seed),
+        "charges": lambda: soak_charges(arguments.charges, seed),
+        "wire": lambda: soak_wire(max(1.0, arguments.minutes), seed),
+    }
     print(f"seed {seed}", flush=True)
     try:
-        good = [
-            soak_charges(arguments.charges, seed)
-            if part == "charges"
-            else soak_wire(max(1.0, arguments.minutes), seed)
-            for part in PARTS
-            if part in parts
-        ]
+        good = [play() for part, play in plays.items() if part in parts]
     except (BenchFailed, PilegateError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1

@@ -22,6 +22,7 @@ from gateway.link.messages import (
     LastFact,
     LatchView,
     LeaseView,
+    LoadView,
     Outcome,
     OutletState,
     OutletView,
@@ -48,6 +49,7 @@ FULL = OutletView(
     sample_age_ms=420,
     stale=False,
     energy_mwh=1_234,
+    load=LoadView(kind="charger", confidence=0.9, power_factor=0.61),
     lease=LeaseView(
         id="l1",
         request_id="r1",
