@@ -7,7 +7,7 @@ from types import MappingProxyType
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import charge as charges
-from gateway.guard import energy, load, rules
+from gateway.guard import energy, load, rules, still
 from gateway.guard.clearing import clear
 from gateway.guard.intake import news
 from gateway.guard.limits import Action, Release
@@ -32,9 +32,10 @@ def take(turn: Turn, sample: Sample) -> None:
     recent = (*turn.state.recent[1 - EVIDENCE_SAMPLES :], sample)
     turn.state = turn.state._replace(measured=measured, recent=recent)
     findings = _judge(turn, before, sample)
+    _stand_still(turn, before)
     if turn.state.phase in ACTIVE:
         _deliver(turn, sample)
-        findings += _ends(turn) + _frozen(turn, before, sample)
+        findings += _ends(turn) + _frozen(turn)
         _act(turn, findings)
         if turn.state.phase in ACTIVE:
             _follow_relay(turn, sample)
@@ -201,35 +202,33 @@ def _stranger(turn: Turn) -> Finding | None:
     )
 
 
-def _frozen(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
+def _stand_still(turn: Turn, before: Measured) -> None:
+    rule, state = turn.limits.frozen_meter, turn.state
+    if rule is not None and state.alive_ms is None:
+        moved = still.follow(state.still, before, state.measured, rule.above_w)
+        if moved is not state.still:
+            turn.state = state._replace(still=moved)
+
+
+def _frozen(turn: Turn) -> list[Finding]:
     """Say so when a meter has shown the same for longer than any load and mains stand still."""
     rule, state = turn.limits.frozen_meter, turn.state
-    if rule is None or sample.power_w is None or state.alive_ms is not None:
+    if rule is None or state.alive_ms is not None:
         return []
-    same = (
-        sample.power_w >= rule.above_w
-        and sample.power_w == before.power_w
-        and sample.current_a == before.current_a
-        and sample.voltage_v == before.voltage_v
-    )
-    if not same:
+    found = still.frozen(state.still, state.measured, rule)
+    if found is None:
         turn.drop_hold(Reason.FROZEN_METER)
         return []
-    since_ms = state.holds.get(Reason.FROZEN_METER)
-    if since_ms is None:
-        since_ms = before.power_ms if before.power_ms is not None else sample.at_ms
-        holds = MappingProxyType({**state.holds, Reason.FROZEN_METER: since_ms})
+    if Reason.FROZEN_METER not in state.holds:
+        holds = MappingProxyType({**state.holds, Reason.FROZEN_METER: state.still.since_ms})
         turn.state = state._replace(holds=holds)
-    held_ms = sample.at_ms - since_ms
-    if held_ms < rule.delay_s * 1000:
-        return []
     return [
         Finding(
             reason=Reason.FROZEN_METER,
             action=rule.action,
             release=rule.release,
             cooldown_s=rule.cooldown_s,
-            evidence={"power_w": sample.power_w, "held_ms": held_ms},
+            evidence={"power_w": found.power_w, "held_ms": found.held_ms},
         )
     ]
 

@@ -127,6 +127,20 @@ class Energy(NamedTuple):
     """The smallest step seen: how coarse the register is; 0 until it has moved."""
 
 
+class Still(NamedTuple):
+    """Since when a meter has shown the very same, and how long its voltage stands when it works."""
+
+    since_ms: int = 0
+    """Since when voltage, current and power have been what they are; 0: nothing was seen yet."""
+    voltage_since_ms: int = 0
+    was_light: bool = False
+    """Whether the load was light when the voltage moved last."""
+    light_moves: int = 0
+    """How often it has moved at light load."""
+    longest_ms: int = 0
+    """The longest time it stood in between."""
+
+
 class OutletState(NamedTuple):
     """All that protection knows about one outlet."""
 
@@ -143,6 +157,7 @@ class OutletState(NamedTuple):
     charge: Charge | None = None
     plugged: Plugged = Plugged()
     """What is plugged in, since the outlet was switched on."""
+    still: Still = Still()
     energy: Energy = Energy()
     inverse_share: float = 0.0
     """How much of its time to trip the inverse-time element has used, 0 to 1."""

@@ -33,6 +33,14 @@ ENOUGH = 0.95
 AFTER_S = 4.2 * 3_600
 """How long after the charger has done its work an end is waited for."""
 DONE_BEFORE = "(full before it)"
+TOO_MUCH = "(more than the outlet may)"
+"""Ended by a limit, and rightly: what the charger draws at these mains is more than that."""
+UNSEEN = "(nothing flows)"
+"""A relay that is welded while its load draws less than the rule's threshold can't be seen."""
+IDLE_POLLS = 60
+"""An outlet was polled before it was switched on."""
+NOT_BY_NOISE_S = 2.0
+"""So long must too much have flowed in truth; the rules' delay less one poll."""
 WATCH_S = 900.0
 """How long after a fault its end is waited for."""
 
@@ -77,6 +85,10 @@ class Play:
     relay_on: bool = False
     told: list[Told] = field(default_factory=list)
     second: float = 0.0
+    over_s: float = 0.0
+    """For how long what flows has been more than the outlet may draw."""
+    seen_s: float | None = None
+    """Since when a weld could be seen: current flows although the outlet is off."""
     _contact: bool = False
     _frozen: tuple[float, float, float] | None = None
 
@@ -102,9 +114,7 @@ class Play:
             self._contact = on
         self.feed(Written(wanted_on=on, result=WriteResult.DONE))
 
-    def begin(self) -> None:
-        """Switch the outlet on."""
-        self.feed(self._sample(230.0, 0.0, 0.0))
+    def _switch_on(self) -> None:
         lease = Lease(
             id="l",
             request_id="r",
@@ -118,11 +128,15 @@ class Play:
         self.feed(LeaseDurable(lease_id="l"))
 
     def live(self) -> None:
-        """Live until something has ended the charge, or nothing will."""
+        """Look at an outlet that is off, switch it on, and live until something ends the charge."""
         emf_v = RANGES["mains"].draw(self.rng)
         ohm = RANGES["way to the outlet"].draw(self.rng)
         volts_rms = RANGES["noise of the mains"].draw(self.rng)
         load_rms = RANGES["noise of the load"].draw(self.rng)
+        for _ in range(IDLE_POLLS):
+            self.now_ms += 1_000
+            self.feed(self._sample(emf_v + volts_rms * self.rng.gauss(0, 1), 0.0, 0.0))
+        self._switch_on()
         amps = 0.0
         until_s = self.charge.whole_s + AFTER_S
         while self.second < until_s and not self._is_over():
@@ -131,8 +145,19 @@ class Play:
             volts = max(0.0, emf_v + volts_rms * self.rng.gauss(0, 1) - ohm * amps)
             volts = self._disturbed(volts)
             watts, amps = self._draw(volts)
+            self._know(watts, amps)
             noise = 1 + load_rms * self.rng.gauss(0, 1)
             self._poll(volts, amps * noise, watts * noise)
+
+    def _know(self, watts: float, amps: float) -> None:
+        """Note what is true, whatever the meter shows."""
+        current, power, weld = self.limits.overcurrent, self.limits.overpower, self.limits.welded
+        assert current is not None
+        assert power is not None
+        over = amps > current.above_a or watts > power.above_w
+        self.over_s = self.over_s + 1.0 if over else 0.0
+        flows = self.state.lease is None and round(amps, 2) > weld.above_a
+        self.seen_s = (self.seen_s or self.second) if flows else None
 
     def _is_over(self) -> bool:
         if self.fault is None:
@@ -206,16 +231,25 @@ class Play:
         if self.fault is None:
             ended = ends[0].reason if ends else "nothing"
             good = ended == "full" and share >= ENOUGH and len(ends) == 1
+            if ended in ("overcurrent", "overpower") and self.over_s >= NOT_BY_NOISE_S:
+                ended, good = TOO_MUCH, True
             return Verdict(self.seed, "", ended, good, 0.0, share, about)
         fault = self.fault
         found = [t for t in ends if t.reason in EXPECTED[fault.kind] and t.second >= fault.at_s]
         others = [told for told in ends if told.second < fault.at_s]
         if others and others[0].reason == "full" and share >= ENOUGH:
             return Verdict(self.seed, fault.kind, DONE_BEFORE, True, 0.0, share, about)
+        if others and others[0].reason in ("overcurrent", "overpower") and self.over_s:
+            return Verdict(self.seed, fault.kind, TOO_MUCH, True, 0.0, share, about)
+        if fault.kind == "welded" and self.seen_s is None and not found:
+            return Verdict(self.seed, fault.kind, UNSEEN, True, 0.0, share, about)
         if not found:
             ended = others[0].reason if others else (ends[0].reason if ends else "nothing")
             return Verdict(self.seed, fault.kind, ended, False, 0.0, share, f"{about} {fault}")
-        late_s = found[0].second - fault.at_s - WITHIN_S[fault.kind]
+        known_s = fault.at_s
+        if fault.kind == "welded" and self.seen_s is not None:
+            known_s = max(known_s, self.seen_s)
+        late_s = found[0].second - known_s - WITHIN_S[fault.kind]
         late_s -= fault.figures.get("ramp_s", 0.0) if fault.kind == "overload, slow" else 0.0
         good = not others and late_s <= SLACK_S
         return Verdict(
@@ -232,6 +266,5 @@ def play(seed: int, fault: str | None) -> Verdict:
     charge = draw_charge(rng)
     drawn = None if fault is None else draw_fault(rng, fault, charge)
     one = Play(seed, charge, charge.rider(), drawn, rng)
-    one.begin()
     one.live()
     return one.verdict()

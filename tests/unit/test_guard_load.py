@@ -63,6 +63,25 @@ def test_a_vacuum_cleaner_is_an_appliance() -> None:
     assert seen(Appliance(settings, seed=1), 20).kind is Kind.APPLIANCE
 
 
+def test_a_small_motor_is_told_by_its_ripple() -> None:
+    settings = ApplianceSettings(
+        power_w=250, power_factor=0.8, ripple=0.04, inrush=3, resistive=False
+    )
+    found = seen(Appliance(settings, seed=3), 20)
+    assert found.kind is Kind.APPLIANCE
+    assert found.ripple == pytest.approx(0.04, abs=0.02)
+
+
+def test_a_small_heater_is_one_and_no_alarm() -> None:
+    found = seen(Appliance(ApplianceSettings(power_w=120)), 10)
+    assert (found.kind, found.confidence) == (Kind.APPLIANCE, 0.8)
+    machine = Machine()
+    machine.switch_on()
+    for _ in range(60):
+        machine.sample(120.0)
+    assert machine.reasons(FactKind.OUTLET_ALARM) == []
+
+
 def test_a_corrected_charger_without_a_soft_start_is_unknown_and_not_an_appliance() -> None:
     settings = ChargerSettings(plateau_w=300, power_factor=0.98, ramp_s=0.1)
     assert seen(CcCvCharger(settings)).kind is Kind.UNKNOWN

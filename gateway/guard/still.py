@@ -1,0 +1,57 @@
+"""PURE: a meter that stands still: it answers, and what it says does not change any more.
+
+Under load the mains alone moves the last digit of a working meter. At light load and on quiet
+mains a working meter may stand still, too: there it counts for frozen only if its voltage was
+seen to move, many times, and stands for much longer than it ever did.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.guard.limits import FrozenMeter
+from gateway.guard.state import Measured, Still
+
+LIVELY_MOVES = 20
+"""So often must the voltage have moved at light load to say how long it stands at most."""
+LONGER = 4
+"""Frozen is what stands so many times as long as ever before."""
+
+
+class Frozen(NamedTuple):
+    """What a meter has shown without a change, and for how long."""
+
+    power_w: float
+    held_ms: int
+
+
+def follow(still: Still, before: Measured, after: Measured, light_w: float) -> Still:
+    """Take in what a sample changed. ``light_w``: below it the load does not move the voltage."""
+    at_ms = after.power_ms
+    if at_ms is None or at_ms == before.power_ms:
+        return still
+    if after.voltage_v != before.voltage_v:
+        return _moved(still, at_ms, light=abs(after.power_w or 0.0) < light_w)
+    if after.power_w != before.power_w or after.current_a != before.current_a:
+        return still._replace(since_ms=at_ms)
+    return still
+
+
+def _moved(still: Still, at_ms: int, *, light: bool) -> Still:
+    moves, longest_ms = still.light_moves, still.longest_ms
+    if light and still.was_light:
+        moves, longest_ms = moves + 1, max(longest_ms, at_ms - still.voltage_since_ms)
+    return Still(at_ms, at_ms, light, moves, longest_ms)
+
+
+def frozen(still: Still, measured: Measured, rule: FrozenMeter) -> Frozen | None:
+    """Say so when a meter has stood still for longer than any load and mains do."""
+    if still.since_ms == 0 or measured.power_w is None or measured.power_ms is None:
+        return None
+    held_ms = measured.power_ms - still.since_ms
+    if held_ms < rule.delay_s * 1000:
+        return None
+    lively = still.light_moves >= LIVELY_MOVES and held_ms >= LONGER * still.longest_ms
+    if measured.power_w < rule.above_w and not lively:
+        return None
+    return Frozen(measured.power_w, held_ms)
