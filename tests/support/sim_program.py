@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,13 @@ class Simulator:
             self.records.append(record)
             if record["kind"] == kind and all(record[key] == fields[key] for key in fields):
                 return record
+
+    def wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Ask again and again until something is so."""
+        ends_s = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert time.monotonic() < ends_s, f"{is_so} was not so within {PATIENCE_S:g} s"
+            time.sleep(0.01)
 
     def stats(self) -> dict[str, Any]:
         """Ask for the counters."""
