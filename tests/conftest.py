@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 UNIT = Path(__file__).parent / "unit"
 
@@ -18,6 +19,13 @@ OPTIONAL_PROGRAMS = {
 
 # Daemons live in sbin, which is on few people's path.
 _PLACES = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+# Examples are judged by what they show: how long one takes is the machine's affair.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 def _is_installed(program: str) -> bool:

@@ -41,6 +41,13 @@ WIRES = ["tcp", "rtu", "both"]
     help="Judge the scenario and end; at least as long as the scenario.",
 )
 @click.option(
+    "--slack",
+    "slack_s",
+    type=DURATION,
+    default=0.0,
+    help="Let each event be so much later than its bound: on a machine that does other things too.",
+)
+@click.option(
     "--dir",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -55,6 +62,7 @@ def demo(
     by: str | None,
     site_file: Path | None,
     exit_after_s: float | None,
+    slack_s: float,
     folder: Path,
     keep: bool,
 ) -> int:
@@ -71,6 +79,7 @@ def demo(
         site=built_in("sites", f"demo-{by}") if by is not None else site_file,
         folder=folder,
         exit_after_s=exit_after_s,
+        slack_s=slack_s,
         keep=keep,
     )
     return asyncio.run(play(options))
@@ -106,6 +115,7 @@ def run(ctx: click.Context, *, name: str, by: str | None, keep: bool) -> int:
         by=by,
         site_file=None,
         exit_after_s=read_scenario(find(name)).duration_s,
+        slack_s=0.0,
         folder=Path(".demo"),
         keep=keep,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.core.facts import Fact
 from simulators.scenario import Scenario
-from simulators.verdict import Verdict, judge
+from simulators.verdict import Line, Result, Verdict, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,17 @@ class Log:
         """Give seconds since time zero, 0 before it."""
         return 0.0 if self.zero_ns is None else (mono_ns - self.zero_ns) / 1e9
 
-    def verdict(self, scenario: Scenario) -> Verdict:
-        """Judge what was seen from time zero to the end of the scenario."""
+    def verdict(self, scenario: Scenario, slack_s: float = 0.0) -> Verdict:
+        """Judge what was seen from time zero to the end of the scenario.
+
+        What is expected may be ``slack_s`` later than its bound, also after the end; what is
+        not expected counts until the end.
+        """
         assert self.zero_ns is not None
-        end_ns = self.zero_ns + round(scenario.duration_s * 1e9)
+        end_ns = self.zero_ns + round((scenario.duration_s + slack_s) * 1e9)
+        expect = [
+            one.model_copy(update={"within_s": one.within_s + slack_s}) for one in scenario.expect
+        ]
         observed = [
             {
                 "kind": seen.fact.kind,
@@ -47,4 +54,11 @@ class Log:
             for seen in self.facts
             if self.zero_ns <= seen.mono_ns <= end_ns
         ]
-        return judge(scenario.expect, scenario.watch, self.causes, self.zero_ns, observed)
+        verdict = judge(expect, scenario.watch, self.causes, self.zero_ns, observed)
+        return Verdict(tuple(one for one in verdict.lines if not _is_after(scenario, one)))
+
+
+def _is_after(scenario: Scenario, line: Line) -> bool:
+    """Say whether a line is about something after the end that nobody waited for."""
+    is_late = line.delay_s is not None and line.delay_s > scenario.duration_s
+    return line.result is Result.UNEXPECTED and is_late

@@ -42,6 +42,8 @@ class Options:
     folder: Path
     """Where the run makes its own directory."""
     exit_after_s: float | None
+    slack_s: float
+    """How much later than its bound each event may come."""
     keep: bool
     """Keep the run's directory also when nothing failed."""
 
@@ -180,13 +182,24 @@ class _Run:
         await commander.play(commands, zero_ns)
         end_ns = zero_ns + round(self._scenario.duration_s * 1e9)
         await asyncio.sleep(max(0, end_ns - time.monotonic_ns()) / 1e9)
-        self._verdict = self._log.verdict(self._scenario)
+        self._verdict = await self._judged(end_ns)
         if self._options.exit_after_s is not None:
             return
         over = f"the scenario is over ({self._score(self._verdict)}); outlets stay usable"
         self._set_foot(f"{over}; q quits")
         self._narrator.say(f"{over}; Ctrl-C ends it")
         await asyncio.Event().wait()
+
+    async def _judged(self, end_ns: int) -> Verdict:
+        """Judge at the end; what is missing then is waited for as long as there is slack."""
+        slack_s = self._options.slack_s
+        late_ns = end_ns + round(slack_s * 1e9)
+        while True:
+            now_ns = time.monotonic_ns()
+            verdict = self._log.verdict(self._scenario, slack_s)
+            if verdict.passed or now_ns >= late_ns:
+                return verdict
+            await asyncio.sleep(min(WATCH_S, (late_ns - now_ns) / 1e9))
 
     async def _follow(self) -> None:
         """Take every fact and view as it arrives, over restarts of the guard."""

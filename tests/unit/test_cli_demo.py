@@ -60,6 +60,22 @@ def test_only_what_happened_in_the_scenario_is_judged(facts: list[Seen], passed:
     assert log.verdict(scenario(EXPECTED)).passed is passed
 
 
+@pytest.mark.parametrize(
+    ("facts", "passed"),
+    [
+        ([seen("lease.ended", 24.9)], True),
+        ([seen("lease.ended", 25.1)], False),
+        ([seen("lease.ended", 24.9), seen("lease.ended", 9.9, outlet="n1-2")], False),
+        ([seen("lease.ended", 24.9), seen("lease.ended", 10.1, outlet="n1-2")], True),
+    ],
+)
+def test_with_slack_what_is_expected_may_be_late_and_nothing_else(
+    facts: list[Seen], passed: bool
+) -> None:
+    log = Log(zero_ns=100 * S, facts=facts, causes={"pull": 102 * S})
+    assert log.verdict(scenario(EXPECTED), slack_s=20).passed is passed
+
+
 def test_alongside_gives_what_the_main_thing_gives_and_ends_the_others() -> None:
     ended: list[str] = []
 
