@@ -142,10 +142,13 @@ class Commands:
         self._bells.setdefault(command_id, []).append(bell)
         try:
             async with asyncio.timeout(wait_s):
-                while (command := await self.get(command_id)).state in OPEN:
+                while True:
+                    # Before the look: what rings while it is read must not be missed.
                     bell.clear()
+                    command = await self.get(command_id)
+                    if command.state not in OPEN:
+                        return command
                     await bell.wait()
-                return command
         except TimeoutError:
             return await self.get(command_id)
         finally:

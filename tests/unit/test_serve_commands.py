@@ -171,6 +171,31 @@ def test_waiting_ends_in_time(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_verdict_that_comes_while_it_is_looked_up_ends_the_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as served:
+            commands = served.whole.commands
+            command = await commands.submit(on(), CALLER, "k")
+            look = commands.get
+            data = {"request_id": command.id, "lease_id": "l"}
+            verdicts = [event(1, FactKind.OUTLET_ON, "n1-1", **data)]
+
+            async def look_while_it_changes(command_id: str) -> Command:
+                seen = await look(command_id)
+                if verdicts:
+                    await _feed(served, verdicts.pop())
+                return seen
+
+            monkeypatch.setattr(commands, "get", look_while_it_changes)
+            async with asyncio.timeout(30):
+                found = await commands.wait(command.id, 3_600)
+            assert found.state is CommandState.SUCCEEDED
+
+    asyncio.run(main())
+
+
 def test_commands_are_listed_newest_first_in_pages(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as served:
