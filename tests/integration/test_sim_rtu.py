@@ -82,6 +82,10 @@ class Line:
         kept = ("first_ns", "last_ns")
         return {key: now[key] - (0 if key in kept else self._before[key]) for key in now}
 
+    def wait_until_counted(self, *names: str) -> None:
+        """Wait until one of these counters has gone up since this test began."""
+        self.simulator.wait_until(lambda: sum(map(self.counted().__getitem__, names)) >= 1)
+
     def spoil(self, fault: str, **more: object) -> None:
         """Give unit 1 a fault, instead of those it has."""
         device = f"m{self._baud}"
@@ -165,8 +169,8 @@ def test_two_frames_without_silence_between_them_are_not_answered(line: LineMake
     master = wire.master
     time.sleep(0.02)
     master.write(READ_ONE + READ_ONE)
+    wire.wait_until_counted("bad_frames")
     assert master.read(1, QUIET_S) == b""
-    assert wire.counted()["bad_frames"] >= 1
     assert len(master.ask(READ_ONE, 7)) == 7
 
 
@@ -199,10 +203,9 @@ def test_what_is_no_frame_is_not_answered(line: LineMaker, frame: bytes) -> None
     wire = line()
     master = wire.master
     master.write(frame)
+    wire.wait_until_counted("bad_frames", "gap_broken")
     assert master.read(1, QUIET_S) == b""
-    stats = wire.counted()
-    assert stats["bad_frames"] + stats["gap_broken"] >= 1
-    assert stats["requests"] == 0
+    assert wire.counted()["requests"] == 0
     assert len(master.ask(READ_ONE, 7)) == 7
 
 
@@ -212,6 +215,7 @@ def test_unknown_functions_are_refused_and_unknown_units_silent(line: LineMaker)
     assert master.ask(rtu_frame(1, b"\x2b\x0e"), 5) == rtu_frame(1, b"\xab\x01")
     time.sleep(0.02)
     master.write(rtu_frame(9, bytes.fromhex("04 0000 0001")))
+    wire.wait_until_counted("unanswered")
     assert master.read(1, QUIET_S) == b""
     assert wire.counted()["unanswered"] == 1
 
@@ -228,11 +232,15 @@ def test_a_broadcast_is_obeyed_and_not_answered(line: LineMaker) -> None:
 def test_a_request_in_pieces(line: LineMaker) -> None:
     wire = line(300)
     master = wire.master
-    # 33 ms a character: pieces arrive well within the frame's own time
-    master.write(READ_ONE[:3])
+    # 33 ms a character: the first piece lasts for more than two seconds, in which the rest
+    # is there even where somebody is kept waiting
+    many = rtu_frame(1, bytes.fromhex("10 0000 0020 40") + bytes(64))
+    master.write(many[:-3])
     time.sleep(0.03)
-    master.write(READ_ONE[3:])
-    assert len(master.read(7)) == 7
+    master.write(many[-3:])
+    answer = master.read(5)
+    assert rtu_crc_ok(answer)
+    assert answer[:2] == bytes([1, 0x90])
 
 
 def test_answers_that_are_torn_bent_or_late(line: LineMaker) -> None:
@@ -242,18 +250,19 @@ def test_answers_that_are_torn_bent_or_late(line: LineMaker) -> None:
         wire.spoil(fault)
         time.sleep(0.02)
         master.write(READ_ONE)
-        answer = master.read(7, QUIET_S)
+        answer = master.read(1)
+        answer += master.read(7 - len(answer), QUIET_S)
         assert answer
         assert len(answer) < 7 or not rtu_crc_ok(answer) or answer[0] != 1, fault
     wire.spoil("pieces")
     assert rtu_crc_ok(master.ask(READ_ALL, 93))
-    wire.spoil("late", delay_ms=300)
+    wire.spoil("late", delay_ms=2_000)
     time.sleep(0.02)
     begun_s = master.write(READ_ONE)
     other = rtu_frame(2, bytes.fromhex("04 0002 0001"))
     assert master.ask(other, 7)[0] == 2
     assert rtu_crc_ok(master.read(7))
-    assert time.monotonic() - begun_s >= 0.3
+    assert time.monotonic() - begun_s >= 2.0
 
 
 def test_babble_on_the_line(line: LineMaker) -> None:
