@@ -29,8 +29,17 @@ def _run(tmp_path: Path, act: Act, *, outlets: int = 3) -> None:
     asyncio.run(main())
 
 
-async def _facts(client: GuardClient, after: int | None, count: int) -> list[int]:
-    seqs: list[int] = []
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def _facts(
+    client: GuardClient, after: int | None, count: int, heard: list[int] | None = None
+) -> list[int]:
+    """Follow until there were so many facts; give their numbers, kept in ``heard`` as they come."""
+    seqs: list[int] = [] if heard is None else heard
     async with aclosing(client.follow(facts_after=after)) as notices:
         async for notice in notices:
             assert isinstance(notice, FactArrived)
@@ -184,7 +193,7 @@ def test_a_value_that_json_cannot_say_hides_its_outlet_and_no_other(
 
 
 def test_a_follower_that_does_not_read_is_dropped_and_told_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("gateway.guard.control_connection.STALL_S", 0.2)
     monkeypatch.setattr("gateway.guard.control_connection.GRACE_S", 60)
@@ -200,7 +209,7 @@ def test_a_follower_that_does_not_read_is_dropped_and_told_why(
             for _n in range(150):
                 await journal.put_urgent(Entry((draft(text="x" * 800),) * 20)).durable()
             assert await heard == list(range(1, 3_001))
-            await asyncio.sleep(0.4)
+            await _until(lambda: "a client is dropped" in caplog.text)
         raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
         last = answer = await raw.line()
         while answer:
@@ -214,11 +223,12 @@ def test_a_follower_that_does_not_read_is_dropped_and_told_why(
 
 def test_a_stopping_guard_tells_those_who_follow(tmp_path: Path) -> None:
     async def main() -> None:
-        async with listening(tmp_path, RememberingService.of(1)) as (path, _):
+        heard: list[int] = []
+        async with listening(tmp_path, RememberingService.of(1)) as (path, journal):
             client = await GuardClient.connect(path)
-            following = asyncio.create_task(_facts(client, None, 1))
-            await client.call("hello")
-            await asyncio.sleep(0.05)
+            await journal.put(entry()).durable()
+            following = asyncio.create_task(_facts(client, 0, 2, heard))
+            await _until(lambda: heard == [1])
         with pytest.raises(TryLater, match="guard stops"):
             await following
         with pytest.raises(TryLater, match="guard stops"):
@@ -248,16 +258,14 @@ def test_following_for_ever_goes_on_over_restarts_without_gap_or_duplicate(
 
     async def main() -> None:
         following = asyncio.create_task(follow(tmp_path / "guard.sock"))
-        await asyncio.sleep(0.05)
+        await _until(lambda: bool(downs))  # nobody is there yet
         for _ in range(3):
             async with listening(tmp_path, RememberingService.of(1)) as (_, journal):
                 already = len(seqs)
                 for n in range(20):
                     journal.put(entry(n=n))
                     await asyncio.sleep(0)
-                async with asyncio.timeout(20):
-                    while len(seqs) < already + 20:
-                        await asyncio.sleep(0.01)
+                await _until(lambda already=already: len(seqs) >= already + 20)  # type: ignore[misc]
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 

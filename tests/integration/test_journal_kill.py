@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from gateway.core.facts import Fact
@@ -14,8 +13,8 @@ from gateway.link.journal import JournalReader
 ROOT = Path(__file__).parents[2]
 
 
-def _killed_writer(path: Path, start: int, after_s: float) -> list[list[int]]:
-    """Run a writer, kill it, and give the entries that it said were durable."""
+def _killed_writer(path: Path, start: int, after: int) -> list[list[int]]:
+    """Run a writer, kill it after so many entries; give those that it said were durable."""
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.support.journal_child", path, str(start)],
         cwd=ROOT,
@@ -23,12 +22,11 @@ def _killed_writer(path: Path, start: int, after_s: float) -> list[list[int]]:
         text=True,
     )
     assert child.stdout is not None
-    first = child.stdout.readline()
-    time.sleep(after_s)
+    first = "".join(child.stdout.readline() for _ in range(after))
     child.kill()
     rest = child.stdout.read()
     child.stdout.close()
-    child.wait(10)
+    child.wait(30)
     lines = (first + rest).splitlines(keepends=True)
     return [[int(word) for word in line.split()] for line in lines if line.endswith("\n")]
 
@@ -39,7 +37,7 @@ def test_a_kill_loses_nothing_that_was_durable_and_leaves_no_gap(tmp_path: Path)
     durable: dict[int, list[int]] = {}
     start = 0
     for _ in range(6):
-        for count, *seqs in _killed_writer(path, start, rng.uniform(0.01, 0.3)):
+        for count, *seqs in _killed_writer(path, start, rng.randint(1, 60)):
             durable[count] = seqs
         open_journal(path).close()
         start += 100_000

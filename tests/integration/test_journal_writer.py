@@ -26,10 +26,10 @@ def _run(path: Path, act: Callable[[Journal], Awaitable[None]], *, capacity: int
         journal = Journal(path, capacity=capacity)
         journal.start()
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await act(journal)
         finally:
-            await journal.close(2.0)
+            await journal.close(30.0)
 
     asyncio.run(main())
 
@@ -97,7 +97,7 @@ def test_close_writes_what_waits(path: Path) -> None:
         journal = Journal(path)
         journal.start()
         tickets = [journal.put(entry(n=n)) for n in range(500)]
-        assert await journal.close(10.0)
+        assert await journal.close(60.0)
         assert all(ticket.facts for ticket in tickets)
         with pytest.raises(JournalFull):
             journal.put(entry())

@@ -29,8 +29,8 @@ PAIRS = [*zip(METERS, BOARDS, strict=True)]
 SITE = """\
 site: {{id: t, name: T}}
 buses:
-  - {{id: net, kind: modbus-tcp, host: 127.0.0.1, port: {port}, poll_ms: 200}}
-  - {{id: line, kind: modbus-rtu, port: {folder}/tty, baud: 19200, poll_ms: 200}}
+  - {{id: net, kind: modbus-tcp, host: 127.0.0.1, port: {port}, poll_ms: 200, timeout_ms: 10000}}
+  - {{id: line, kind: modbus-rtu, port: {folder}/tty, baud: 19200, poll_ms: 200, timeout_ms: 10000}}
 devices:
 {devices}
 stations:

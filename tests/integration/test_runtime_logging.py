@@ -20,7 +20,7 @@ def _logged(code: str, **environment: str) -> list[str]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     return child.stderr.splitlines()
@@ -69,7 +69,7 @@ def test_who_logs_never_waits_for_who_reads() -> None:
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "done\n"
-    _, errors = child.communicate(timeout=30)
+    _, errors = child.communicate(timeout=60)
     lines = errors.splitlines()
     assert len(lines) < 5_000
     assert "lines were left out: nobody read them" in lines[-1]

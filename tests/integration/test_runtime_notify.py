@@ -19,7 +19,7 @@ def systemd(
     address, shown = (name, name) if request.param == "file" else (f"\0{name}", f"@{name}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(address)
-        sock.settimeout(10)
+        sock.settimeout(30)
         monkeypatch.setenv("NOTIFY_SOCKET", shown)
         yield sock
 

@@ -323,8 +323,9 @@ def test_after_a_crash_facts_show_what_the_answer_would_have_said(tmp_path: Path
 
 def test_a_new_life_of_the_guard_ends_what_waits(tmp_path: Path) -> None:
     async def check(whole: Serve, guard: FakeGuard) -> None:
-        command = await give(whole, order("on"), wait_s=0.2)
-        assert command.state is CommandState.ACCEPTED
+        command = await whole.commands.submit(order("on"), CALLER, "k")
+        while (await whole.commands.get(command.id)).state is not CommandState.ACCEPTED:
+            await asyncio.sleep(0.01)
         await guard.started()
         verdict = await whole.commands.wait(command.id, 20)
         assert (verdict.state, verdict.code) == (CommandState.FAILED, "interrupted")
