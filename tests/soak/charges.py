@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
 
 from tests.bench.figures import table
 from tests.soak.faults import FAULTS
@@ -19,13 +20,15 @@ WORST = 3
 """Cases that are told of each kind, the worst first, with their seeds."""
 NO_FAULT = ""
 
+T = TypeVar("T")
+
 
 def soak_charges(count: int, seed: int) -> bool:
     """Play ``count`` charges without a fault and as many with one, in equal shares."""
     _print_ranges()
     jobs = [(seed + number, NO_FAULT) for number in range(count)]
     jobs += [(seed + count + number, FAULTS[number % len(FAULTS)]) for number in range(count)]
-    verdicts = list(_with_progress(_play_all(jobs), len(jobs)))
+    verdicts = list(with_progress(_play_all(jobs), len(jobs)))
     _print_confusion(verdicts)
     _print_worst(verdicts)
     bad = sum(not verdict.good for verdict in verdicts)
@@ -43,7 +46,8 @@ def _play(job: tuple[int, str]) -> Verdict:
     return play(seed, fault or None)
 
 
-def _with_progress(verdicts: Iterable[Verdict], total: int) -> Iterator[Verdict]:
+def with_progress(verdicts: Iterable[T], total: int) -> Iterator[T]:
+    """Give on what comes, and say now and then how far it is."""
     began_s = said_s = time.monotonic()
     for number, verdict in enumerate(verdicts, 1):
         yield verdict

@@ -12,12 +12,14 @@ from gateway.guard.limits import Limits
 from gateway.guard.model import Lease, Sample, WriteResult
 from gateway.guard.protection import step
 from gateway.guard.state import (
+    Effect,
     Event,
     LeaseDurable,
     Note,
     OutletState,
     RequestOff,
     RequestOn,
+    RequestReset,
     SwitchOff,
     SwitchOn,
     Tick,
@@ -94,8 +96,7 @@ class Play:
 
     def feed(self, event: Event) -> None:
         """Feed the machine and obey it."""
-        now = Now(self.now_ms, self.now_ms)
-        self.state, effects = step(self.state, event, self.limits, now)
+        self.state, effects = self.judged(event)
         for effect in effects:
             match effect:
                 case SwitchOn():
@@ -104,6 +105,10 @@ class Play:
                     self._switch(on=False)
                 case Note():
                     self.told.append(Told(self.second, effect.kind, str(effect.reason)))
+
+    def judged(self, event: Event) -> tuple[OutletState, tuple[Effect, ...]]:
+        """Ask the machine what becomes of an event."""
+        return step(self.state, event, self.limits, Now(self.now_ms, self.now_ms))
 
     def _switch(self, *, on: bool) -> None:
         kind = self.fault.kind if self.fault is not None else ""
@@ -115,6 +120,8 @@ class Play:
         self.feed(Written(wanted_on=on, result=WriteResult.DONE))
 
     def _switch_on(self) -> None:
+        if self.state.latch is not None:
+            self.feed(RequestReset(actor="soak", on_site=True))
         lease = Lease(
             id="l",
             request_id="r",
