@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.link.client import FactArrived, GuardClient
@@ -22,35 +20,14 @@ from tests.bench.figures import table
 from tests.bench.guard import guarding, switch_all_on
 from tests.bench.serial_line import simulating
 from tests.bench.sites import write_tcp_site
+from tests.soak.health import Health
 from tests.soak.trouble import Trouble
 
 MODULES = 20
 SAMPLE_EVERY_S = 5.0
 SETTLE_S = 5.0
-MOST_GROWTH_SHARE = 0.10
-MOST_GROWTH_KIB = 8_192
+MOST_GROWTH_SHARE = 0.05
 MOST_NEW_FILES = 4
-
-
-@dataclass(slots=True)
-class Health:
-    """What the guard's process held, sampled over time."""
-
-    memory_kib: list[int] = field(default_factory=list)
-    files: list[int] = field(default_factory=list)
-
-    def take(self, pid: int) -> None:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-        self.memory_kib.append(int(line.split()[1]))
-        self.files.append(sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
-
-    def growth(self, values: Sequence[int]) -> float:
-        """Median of the last quarter less that of the second: the first one is warming up."""
-        quarter = max(1, len(values) // 4)
-        return statistics.median(values[-quarter:]) - statistics.median(
-            values[quarter : 2 * quarter]
-        )
 
 
 @dataclass(slots=True)
@@ -107,11 +84,10 @@ async def _soak(folder: Path, seconds: float, seed: int) -> bool:
 
 
 def _judge(health: Health, facts: Facts, watch: Stopwatch, trouble: Trouble, last: int) -> bool:
-    memory_kib, files = health.growth(health.memory_kib), health.growth(health.files)
-    bound_kib = MOST_GROWTH_KIB + MOST_GROWTH_SHARE * statistics.median(health.memory_kib)
+    growth, files = health.growth_share(), health.files_grown()
     slowest_ms = max(watch.latencies_ms, default=0.0)
     verdicts = [
-        ("memory grew, KiB", f"{memory_kib:.0f}", f"<= {bound_kib:.0f}", memory_kib <= bound_kib),
+        ("memory grew", f"{growth:.1%}", "<= 5%", growth <= MOST_GROWTH_SHARE),
         ("open files grew", f"{files:.0f}", f"<= {MOST_NEW_FILES}", files <= MOST_NEW_FILES),
         ("cut-offs", len(watch.latencies_ms), "> 0", bool(watch.latencies_ms)),
         ("slowest cut-off, ms", f"{slowest_ms:.1f}", "", True),
