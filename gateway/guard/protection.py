@@ -31,7 +31,9 @@ from gateway.guard.state import (
     RequestReset,
     SwitchOn,
     Tick,
+    Tripped,
     Unlock,
+    Untripped,
     Written,
 )
 from gateway.guard.turn import ACTIVE, Turn, act, stop
@@ -152,4 +154,6 @@ _HANDLERS: Mapping[type[Event], Callable[[Turn, Any], None]] = {
     RequestReset: requests.reset,
     Lock: requests.lock,
     Unlock: requests.unlock,
+    Tripped: requests.trip,
+    Untripped: requests.untrip,
 }

@@ -12,6 +12,7 @@ from gateway.guard.load import Plugged
 from gateway.guard.model import Lease
 from gateway.guard.state import (
     Charge,
+    Finding,
     KeepOn,
     LeaseDurable,
     LeaseNotDurable,
@@ -24,9 +25,11 @@ from gateway.guard.state import (
     RequestOn,
     RequestReset,
     SwitchOn,
+    Tripped,
     Unlock,
+    Untripped,
 )
-from gateway.guard.turn import ACTIVE, Turn, release, stop
+from gateway.guard.turn import ACTIVE, Turn, act, release, stop
 
 FORBIDS_START = (
     Reason.OVERVOLTAGE,
@@ -77,6 +80,8 @@ def why_not(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] 
             Release.ON_SITE: "a person at the outlet has to look at it and reset it on site",
         }[state.latch.release]
         return "latched", f"cut off because of {state.latch.reason}: {who}"
+    if state.trips:
+        return "interlock", _tripped(state)
     if state.locks:
         return "locked", f"locked by {', '.join(sorted(state.locks))}: unlock it first"
     if state.phase is Phase.STOPPING:
@@ -89,6 +94,10 @@ def why_not(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] 
         if reason in state.holds:
             return str(reason.value), f"{reason} is present now: wait until it is gone"
     return None
+
+
+def _tripped(state: OutletState) -> str:
+    return f"interlock {', '.join(sorted(state.trips))} is tripped or can't be read: look there"
 
 
 def _not_measured(state: OutletState, lease: Lease) -> tuple[str, str] | None:
@@ -217,6 +226,8 @@ def reset(turn: Turn, request: RequestReset) -> None:
             "on_site_only",
             f"cut off because of {held.reason}: only a person at the outlet may reset it, on site",
         )
+    elif turn.state.trips:
+        turn.refuse("interlock", _tripped(turn.state))
     elif turn.state.phase is not Phase.OFF or not _seen_off(turn):
         turn.refuse("not_off", "samples do not show it off yet: the cause is still there")
     else:
@@ -238,6 +249,26 @@ def lock(turn: Turn, request: Lock) -> None:
 def unlock(turn: Turn, request: Unlock) -> None:
     """Give the outlet back, as far as this scope is concerned."""
     turn.state = turn.state._replace(locks=turn.state.locks - {request.scope})
+
+
+def trip(turn: Turn, event: Tripped) -> None:
+    """Open, whatever the outlet does, and stay so until a person on site has looked."""
+    turn.state = turn.state._replace(trips=turn.state.trips | {event.interlock})
+    act(
+        turn,
+        Finding(
+            reason=event.reason,
+            action=Action.CUT,
+            release=Release.ON_SITE,
+            cooldown_s=0.0,
+            evidence={"interlock": event.interlock, **event.evidence},
+        ),
+    )
+
+
+def untrip(turn: Turn, event: Untripped) -> None:
+    """Note that the interlock is not tripped. What it has latched stays latched."""
+    turn.state = turn.state._replace(trips=turn.state.trips - {event.interlock})
 
 
 def _terms(lease: Lease, until_utc_ms: int) -> dict[str, str | int | float]:

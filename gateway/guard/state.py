@@ -168,6 +168,8 @@ class OutletState(NamedTuple):
     alarms: frozenset[Reason] = frozenset()
     latch: Latch | None = None
     locks: frozenset[str] = frozenset()
+    trips: frozenset[str] = frozenset()
+    """Interlocks over it that are tripped, or were not read yet."""
     stop: Stop | None = None
     on_attempts: int = 0
 
@@ -259,6 +261,22 @@ class Unlock:
     scope: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tripped:
+    """An interlock over this outlet has tripped."""
+
+    interlock: str
+    reason: Reason
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untripped:
+    """An interlock over this outlet was read, and is not tripped (any more)."""
+
+    interlock: str
+
+
 Event = (
     Sample
     | Tick
@@ -272,6 +290,8 @@ Event = (
     | RequestReset
     | Lock
     | Unlock
+    | Tripped
+    | Untripped
 )
 
 
