@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.run_scenario import Played, Show
 
 SITE = """\
 site: {id: hardware, name: A shed of bought hardware}
@@ -46,7 +45,15 @@ stations:
 OVERLOADED = ("coil-1", "register-1", "r421a-1", "c3")
 
 
-def scenario() -> str:
+def scenario(folder: Path) -> Path:
+    """Write the site and what happens on it."""
+    (folder / "site.yaml").write_text(SITE)
+    file = folder / "switchgear.yaml"
+    file.write_text(_scenario())
+    return file
+
+
+def _scenario() -> str:
     steps = [
         "{at_s: 0.2, fault: stuck_open, outlet: c2}",
         *(f"{{at_s: 0.2, plug: {outlet}, load: bike}}" for outlet in (*OVERLOADED, "c1")),
@@ -91,21 +98,7 @@ def scenario() -> str:
     return f"{head}steps:\n{lines}\nexpect:\n" + "\n".join(f"  - {each}" for each in expect) + "\n"
 
 
-@pytest.mark.timeout(300)
-def test_bought_hardware_is_switched_and_cut(tmp_path: Path) -> None:
-    (tmp_path / "site.yaml").write_text(SITE)
-    file = tmp_path / "switchgear.yaml"
-    file.write_text(scenario())
-    command = [sys.executable, "-m", "gateway", "demo", "--scenario", str(file)]
-    done = subprocess.run(
-        [*command, "--exit-after", "27", "--dir", str(tmp_path / "runs")],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=240,
-        check=False,
-        env={**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
-    )
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.rstrip().endswith("passed"), done.stdout
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("show", [Show("switchgear", scenario)], ids=["tcp-rtu"])
+def test_bought_hardware_is_switched_and_cut(played: Played) -> None:
+    played.check()
