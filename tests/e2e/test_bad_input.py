@@ -18,7 +18,7 @@ import pytest
 from tests.support.run_command import one_line, pilegate, running, wait_for_text
 from tests.support.run_hostile import LINES, REQUESTS, Silent, flood, send_line
 from tests.support.run_site import write_site
-from tests.support.run_stage import SITES, Stage, on_stage, play, until
+from tests.support.run_stage import PATIENT, SITES, Stage, on_stage, play, until
 
 MALFORMED = "site: {id: bad\n  name: ["
 WRONG = """\
@@ -203,7 +203,7 @@ def test_hostile_clients_get_errors_and_keep_nobody_from_cutting(tmp_path: Path)
     async def story(stage: Stage) -> None:
         for outlet in LEASED:
             await stage.call("on", outlet=outlet, for_s=600, actor="test", reason="hostile")
-        await until("they are on", lambda: all_on(stage, LEASED), within_s=30)
+        await until("they are on", lambda: all_on(stage, LEASED), within_s=60)
         before = {outlet: view.lease for outlet, view in (await stage.views()).items()}
         facts = (await stage.call("hello"))["seq"]
         await bad_lines(stage)
@@ -215,7 +215,7 @@ def test_hostile_clients_get_errors_and_keep_nobody_from_cutting(tmp_path: Path)
             assert "Traceback" not in stage.programs.log(name), stage.programs.log(name)
 
     async def main() -> None:
-        async with on_stage(tmp_path, SITES / "demo-both.yaml") as stage:
+        async with on_stage(tmp_path, SITES / "demo-both.yaml", limits=PATIENT) as stage:
             await play(stage, story)
 
     asyncio.run(main())
@@ -277,7 +277,7 @@ async def crowds(stage: Stage) -> None:
     await silent.open_tcp(stage.place.api_host, stage.place.api_port, 100)
     for outlet in ("n1-1", "n2-1"):
         stage.say(load_step=outlet, power_w=3_000)
-    await until("both are cut by a frame", lambda: cut_by_frame(stage), within_s=30)
+    await until("both are cut by a frame", lambda: cut_by_frame(stage), within_s=60)
     silent.dribble(b":")
     # Serve keeps its connection to the guard: commands get through, however crowded it is.
     body = {"action": "off", "target": {"kind": "outlet", "id": "n1-2"}, "reason": "hostile"}
@@ -287,7 +287,7 @@ async def crowds(stage: Stage) -> None:
     for task in flooding:
         task.cancel()
     await asyncio.gather(*flooding, return_exceptions=True)
-    shown = await until("others are answered", stage.views, within_s=30)
+    shown = await until("others are answered", stage.views, within_s=60)
     assert shown["n2-2"].state == "on"
     assert shown["n1-1"].latch is not None
 

@@ -17,12 +17,13 @@ from gateway.core.facts import FactKind
 from tests.support import run_claims as claims
 from tests.support.run_command import pilegate
 from tests.support.run_hostile import Silent
-from tests.support.run_stage import SITES, Stage, on_stage, play, until
+from tests.support.run_stage import PATIENT, SITES, Stage, on_stage, play, until
 
-SEEN_WITHIN_S = 30.0
+SEEN_WITHIN_S = 60.0
 ABOVE_A = 8.0
 OVERLOAD_W = 3_000
-POLL_S = 1.0
+SOON_MS = 10_000
+"""A cut-off is a poll's work: whoever waits for serve waits for its time-outs, or for ever."""
 LEASE_S = 4
 LISTING = 50
 IDLE = 100
@@ -132,13 +133,13 @@ def test_the_guard_does_not_need_serve(tmp_path: Path) -> None:
         assert "Traceback" not in stage.programs.log("guard")
 
     async def main() -> None:
-        async with on_stage(tmp_path, SITES / "demo-both.yaml") as stage:
+        async with on_stage(tmp_path, SITES / "demo-both.yaml", limits=PATIENT) as stage:
             await play(stage, story)
 
     asyncio.run(main())
     sys.stdout.write(f"over the limit to off frame, the slower wire, ms: {delays_ms}\n")
     for name, delay_ms in delays_ms.items():
-        assert delay_ms < delays_ms["quiet"] + 2 * POLL_S * 1_000, (name, delays_ms)
+        assert delay_ms < SOON_MS, (name, delays_ms)
 
 
 def _others(name: str) -> list[str]:

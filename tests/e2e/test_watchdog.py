@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from gateway.config import load_site
-from tests.support.run_stage import SITES, Stage, on_stage, play, until
+from tests.support.run_stage import PATIENT, SITES, Stage, on_stage, play, until
 
 ON = ["n1-1", "n2-1"]
 """One by RTU, one by TCP, each on a module with a watchdog."""
 AFTERWARDS_S = 30.0
 PERIOD_S = 10.0
-OLDER_S = 3.0
+OLDER_S = 6.0
 """When the guard is killed, the last frame for a module may be this old."""
 
 
@@ -57,7 +57,7 @@ def test_modules_switch_off_by_themselves_when_nobody_speaks_to_them(tmp_path: P
         assert not any(stage.records.on[outlet] for outlet in ON)
 
     async def main() -> None:
-        async with on_stage(tmp_path, SITES / "demo-both.yaml") as stage:
+        async with on_stage(tmp_path, SITES / "demo-both.yaml", limits=PATIENT) as stage:
             await play(stage, story)
 
     asyncio.run(main())

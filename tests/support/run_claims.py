@@ -14,7 +14,7 @@ from gateway.demo.api_client import ApiClient
 from gateway.link.journal import JournalReader
 from gateway.link.messages import LatchView, OutletView
 
-LATE_MS = 2_000
+LATE_MS = 10_000
 """How long after its lease's end a relay may still be told to close: an ON that was on its way."""
 
 

@@ -13,7 +13,7 @@ from gateway.core.facts import FactKind
 from gateway.demo.place import Place
 from tests.support import run_claims as claims
 from tests.support.run_command import one_line, pilegate
-from tests.support.run_stage import SITES, Stage, on_stage, play, until
+from tests.support.run_stage import PATIENT, SITES, Stage, on_stage, play, until
 
 SITE = SITES / "demo-both.yaml"
 DISK_BYTES = 3 * 1024 * 1024
@@ -21,7 +21,7 @@ LEASED = [f"n{pile}-{channel}" for pile in (1, 2) for channel in range(1, 6)]
 OVERLOADED = ["n1-1", "n2-1"]
 SWITCHED_OFF = "n1-2"
 FREE = "n2-9"
-SEEN_WITHIN_S = 30.0
+SEEN_WITHIN_S = 60.0
 WHY = "the disk is full: make room"
 
 
@@ -177,7 +177,7 @@ async def _taken_over(stage: Stage) -> bool:
 
 
 async def main(folder: Path) -> None:
-    async with on_stage(folder, SITE, prepare=mount) as stage:
+    async with on_stage(folder, SITE, prepare=mount, limits=PATIENT) as stage:
         await play(stage, story)
 
 

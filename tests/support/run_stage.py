@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,10 @@ from gateway.link.messages import OutletView
 SITES = Path(__file__).parents[2] / "config" / "sites"
 FOR_EVER_S = 86_400
 BIKE = {"kind": "cc_cv", "plateau_w": 180, "capacity_wh": 2_000, "start_soc": 0.1, "ramp_s": 0.5}
-COMES_UP_S = 40.0
+COMES_UP_S = 60.0
+ANSWERS_S = 30.0
+PATIENT = {"silence": {"delay_s": 30}, "no_reaction": {"delay_s": 30}}
+"""Limits under which a machine that stands still for some seconds ends no lease."""
 PAUSE_S = 0.05
 
 T = TypeVar("T")
@@ -122,13 +125,22 @@ class Stage:
 
     async def views(self) -> dict[str, OutletView]:
         """Ask the guard for every outlet, by a connection of its own."""
-        async with await GuardClient.connect(self.place.socket) as client:
+        async with await GuardClient.connect(self.place.socket, ANSWERS_S) as client:
             return {view.outlet: view async for view in outlets(client)}
 
     async def call(self, method: str, **params: object) -> dict[str, Any]:
         """Ask the guard by a connection of its own."""
-        async with await GuardClient.connect(self.place.socket) as client:
-            return await client.call(method, timeout_s=None, **params)
+        async with await GuardClient.connect(self.place.socket, ANSWERS_S) as client:
+            return await client.call(method, **params)
+
+    async def relay_is(self, outlet: str, on: bool) -> None:
+        """Wait until the simulators have told so; what they tell may come after an answer."""
+
+        async def told() -> bool:
+            return self.records.on.get(outlet, False) is on
+
+        what = f"{outlet} is told to go {'on' if on else 'off'}"
+        await until(what, told, within_s=COMES_UP_S)
 
     async def guard_answers(self) -> dict[str, OutletView]:
         """Wait until the guard answers, and give what it shows."""
@@ -201,6 +213,12 @@ def outlet_ids(site: Path) -> list[str]:
     return found
 
 
+def _set_limits(site_file: Path, limits: Mapping[str, Any]) -> None:
+    site = yaml.safe_load(site_file.read_text(encoding="utf-8"))
+    site["limits"] = {**site.get("limits", {}), **limits}
+    site_file.write_text(yaml.safe_dump(site, sort_keys=False), encoding="utf-8")
+
+
 @asynccontextmanager
 async def on_stage(
     parent: Path,
@@ -208,15 +226,17 @@ async def on_stage(
     *,
     plugged: Sequence[str] | None = None,
     prepare: Callable[[Place], None] = lambda _: None,
+    limits: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> AsyncIterator[Stage]:
     """Bring a site up, and end every process on any way out.
 
-    ``prepare`` may change the place before anything is started; ``more`` goes into the
-    scenario.
+    ``prepare`` may change the place before anything is started; ``limits`` replace those of
+    the site, and ``more`` goes into the scenario.
     """
     folder = make_folder(parent)
     place = resolve(site, folder)
+    _set_limits(place.site_file, limits or {})
     prepare(place)
     chargers = outlet_ids(site) if plugged is None else plugged
     scenario = write_scenario(folder, site, chargers, **more)
