@@ -39,7 +39,9 @@ def add(energy: Energy, sample: Sample, longest_gap_ms: int) -> Energy:
         energy = energy._replace(
             total_uj=energy.total_uj + added_uj, power_w=power_w, power_ms=sample.at_ms
         )
-    if sample.energy_mwh is not None:
+    if sample.energy_mwh is not None and (
+        energy.register_ms is None or sample.at_ms > energy.register_ms
+    ):
         energy = _anchor(energy, sample.energy_mwh, sample.at_ms)
     return energy
 

@@ -25,8 +25,11 @@ def take(turn: Turn, sample: Sample) -> None:
     """Take a sample in, judge it, and do what the rules ask for."""
     before = turn.state.measured
     told = news(before, sample, turn.now.mono_ms)
-    measured = before if told is None else newer(before, told)
-    if told is None or measured is before:
+    if told is None:
+        return
+    measured = newer(before, told)
+    if measured is before:
+        _count_register(turn, told)
         return
     sample = told
     recent = (*turn.state.recent[1 - EVIDENCE_SAMPLES :], sample)
@@ -129,7 +132,7 @@ def _judge(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
         judged_ms = max(before.current_ms or 0, turn.state.alive_ms or 0)
         elapsed_ms = 0 if before.current_ms is None else sample.at_ms - judged_ms
         # A gap that silence would have ended is not held against the load.
-        elapsed_ms = min(elapsed_ms, round(turn.limits.silence.delay_s * 1000))
+        elapsed_ms = min(elapsed_ms, _longest_gap_ms(turn))
         share, tripped = rules.inverse(inverse, share, sample.current_a, elapsed_ms)
         if tripped is not None:
             findings.append(tripped)
@@ -140,13 +143,23 @@ def _judge(turn: Turn, before: Measured, sample: Sample) -> list[Finding]:
 
 def _deliver(turn: Turn, sample: Sample) -> None:
     state = turn.state
-    longest_gap_ms = round(turn.limits.silence.delay_s * 1000)
-    counted = energy.add(state.energy, sample, longest_gap_ms)
+    counted = energy.add(state.energy, sample, _longest_gap_ms(turn))
     charge = state.charge
     if sample.power_w is not None and charge is not None:
         charge = charges.follow(charge, sample.power_w, sample.at_ms, turn.limits)
     plugged = load.follow(state.plugged, sample)
     turn.state = state._replace(energy=counted, charge=charge, plugged=plugged)
+
+
+def _count_register(turn: Turn, sample: Sample) -> None:
+    """Take in what a meter says of its energy alone: many have it in a read of its own."""
+    if sample.energy_mwh is not None and turn.state.phase in ACTIVE:
+        counted = energy.add(turn.state.energy, sample, _longest_gap_ms(turn))
+        turn.state = turn.state._replace(energy=counted)
+
+
+def _longest_gap_ms(turn: Turn) -> int:
+    return round(turn.limits.silence.delay_s * 1000)
 
 
 def _ends(turn: Turn) -> list[Finding]:

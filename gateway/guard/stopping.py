@@ -24,6 +24,8 @@ RETRY_MS = 1_000
 
 MAINS_V = 230.0
 """Turns power into current where a meter measures nothing else."""
+CURRENT_GONE_MS = 5_000
+"""A current so much older than the power is measured no more: its register says "unknown"."""
 
 _OVER_WHEN_OFF = frozenset(
     {
@@ -43,12 +45,15 @@ class Flow(NamedTuple):
 
 
 def flow(measured: Measured) -> Flow | None:
-    """Return how much flows; out of the power where the meter has no current."""
+    """Return how much flows; out of the power where the meter has no current, or none any more."""
+    by_current = by_power = None
     if measured.current_a is not None and measured.current_ms is not None:
-        return Flow(abs(measured.current_a), measured.current_ms)
+        by_current = Flow(abs(measured.current_a), measured.current_ms)
     if measured.power_w is not None and measured.power_ms is not None:
-        return Flow(abs(measured.power_w) / MAINS_V, measured.power_ms)
-    return None
+        by_power = Flow(abs(measured.power_w) / MAINS_V, measured.power_ms)
+    if by_current is None or by_power is None:
+        return by_current or by_power
+    return by_power if by_power.at_ms - by_current.at_ms >= CURRENT_GONE_MS else by_current
 
 
 def confirm(turn: Turn, sample: Sample) -> None:

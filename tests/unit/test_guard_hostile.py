@@ -1,0 +1,69 @@
+"""What a hostile review of the protection found: each of these was wrong once."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.guard.energy import total_mwh
+from gateway.guard.model import Sample
+from gateway.guard.state import Phase
+from tests.support.machine import UTC_MS, Machine
+
+
+def part(machine: Machine, *, after_ms: int = 1_000, **values: float | bool | None) -> None:
+    """Show what one read of a device says, a moment later."""
+    machine.now_ms += after_ms
+    at_ms = machine.now_ms
+    machine.feed(Sample(at_ms=at_ms, utc_ms=UTC_MS + at_ms, **values))  # type: ignore[arg-type]
+
+
+# A meter whose answers hold less than they should
+
+
+def test_a_register_that_is_read_alone_counts() -> None:
+    machine = Machine()
+    machine.switch_on()
+    for second in range(600):
+        machine.sample(150.0)
+        if second % 15 == 0:  # twice what the power says
+            part(machine, after_ms=1, energy_mwh=5_000_000 + round(second * 300 / 3.6))
+    assert total_mwh(machine.state.energy) == pytest.approx(50_000, rel=0.06)
+
+
+def test_a_register_that_comes_late_does_not_run_backwards() -> None:
+    machine = Machine()
+    machine.switch_on()
+    for second in range(100):
+        machine.sample(360.0, energy_mwh=1_000_000 + second * 100)
+    before = machine.state.energy
+    machine.now_ms += 1
+    machine.feed(Sample(at_ms=machine.now_ms - 60_000, utc_ms=0, energy_mwh=1_000_000))
+    assert machine.state.energy == before
+
+
+def test_a_weld_is_seen_by_the_power_when_the_current_is_known_no_more() -> None:
+    machine = Machine()
+    machine.sample()
+    for _ in range(10):
+        part(machine, relay_on=False, power_w=0.0, voltage_v=230.0)
+    for _ in range(4):
+        part(machine, relay_on=False, power_w=100.0, voltage_v=230.0)
+    assert machine.cuts() == ["welded"]
+
+
+def test_an_outlet_is_seen_off_by_the_power_when_the_current_is_known_no_more() -> None:
+    machine = Machine()
+    machine.switch_on()
+    for _ in range(60):
+        part(machine, relay_on=machine.relay_on, power_w=100.0 if machine.relay_on else 0.0)
+    assert machine.ends() == ["silence"]
+    assert machine.state.phase is Phase.OFF
+
+
+def test_a_power_read_after_its_current_does_not_hide_a_weld() -> None:
+    machine = Machine()
+    machine.sample()
+    for _ in range(6):
+        part(machine, relay_on=False, current_a=0.06)
+        part(machine, after_ms=300, power_w=5.0)
+    assert machine.cuts() == ["welded"]
