@@ -63,6 +63,8 @@ _POISON = (
     *(ValueError, TypeError, OverflowError, RecursionError),
 )
 """The entry itself is at fault: trying again can't help."""
+_EXPECTED = (sqlite3.Error, PilegateError, OSError)
+"""What a disk or a person can do to a file."""
 
 
 class Writer(threading.Thread):
@@ -127,7 +129,7 @@ class Writer(threading.Thread):
             except _POISON as err:
                 self._separate(batch, err)
                 return
-            except (sqlite3.Error, PilegateError) as err:
+            except Exception as err:  # noqa: BLE001 - whatever it is, it must not end this thread
                 failures += 1
                 self._trouble(err)
                 self._queue.pause(min(FIRST_PAUSE_S * 2.0 ** (failures - 1), LONGEST_PAUSE_S))
@@ -199,7 +201,7 @@ class Writer(threading.Thread):
         detail = _advice(err, self._path)
         self.retries += 1
         if self.state.condition is Condition.OK or self.state.detail != detail:
-            log.error("journal: %s", detail)
+            log.error("journal: %s", detail, exc_info=None if isinstance(err, _EXPECTED) else err)
         self.state = State(Condition.FAILED if failed else Condition.RETRYING, detail)
 
     def _well(self) -> None:
@@ -214,7 +216,7 @@ class Writer(threading.Thread):
             if not more:
                 self.size_bytes = used_bytes(db)
                 self._cut_back_log(db)
-        except (sqlite3.Error, PilegateError) as err:
+        except (sqlite3.Error, PilegateError, OSError) as err:
             # The next entry meets the same trouble and shows it; chores can wait.
             log.debug("journal: chores wait: %s", err)
             more = False
@@ -237,8 +239,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _advice(err: Exception, path: Path) -> str:
     """Say in one line what is wrong and what to do."""
-    if not isinstance(err, sqlite3.Error):
+    if isinstance(err, PilegateError):
         return str(err)
+    if isinstance(err, OSError):
+        return f"{path}: {err.strerror or err}: check the disk"
+    if not isinstance(err, sqlite3.Error):
+        return f"{path}: an error of the guard's own: {err!r}: see its log"
     if is_locked(err):
         return f"{path}: another program holds it locked: end that program"
     match getattr(err, "sqlite_errorcode", 0) & 0xFF:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.core.errors import FixInstallation, TryLater
 from gateway.core.facts import Fact
+from gateway.guard import journal_writer
 from gateway.guard.journal import Journal
 from gateway.guard.journal_chores import Keep
 from gateway.guard.journal_entry import Entry, JournalFull, NotWritten, Ticket
@@ -159,6 +161,50 @@ def test_a_full_disk_refuses_leases_takes_cut_offs_and_loses_nothing(path: Path)
         assert journal.state.detail == ""
 
     _run(path, act, capacity=100)
+
+
+def test_a_disk_that_fails_beneath_the_file_is_tried_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failing = Path.stat, [False]
+
+    def stat(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if failing[0] and self.parent == path.parent:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(self, follow_symlinks=follow_symlinks)
+
+    async def act(journal: Journal) -> None:
+        await journal.put(entry()).durable()
+        failing[0] = True
+        ticket = journal.put(entry())
+        await _until(lambda: journal.state.condition is Condition.RETRYING)
+        assert "Input/output error: check the disk" in journal.state.detail
+        failing[0] = False
+        assert [fact.seq for fact in await ticket.durable()] == [2]
+
+    monkeypatch.setattr(Path, "stat", stat)
+    _run(path, act)
+
+
+def test_an_error_of_the_guards_own_does_not_end_the_writing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, broken = journal_writer.write_entry, [True]
+
+    def write(db: sqlite3.Connection, seq: int, what: Entry) -> tuple[Fact, ...]:
+        if broken[0]:
+            raise AttributeError("a fault of the guard")
+        return real(db, seq, what)
+
+    async def act(journal: Journal) -> None:
+        ticket = journal.put(entry())
+        await _until(lambda: journal.state.condition is Condition.RETRYING)
+        assert "a fault of the guard" in journal.state.detail
+        broken[0] = False
+        assert [fact.seq for fact in await ticket.durable()] == [1]
+
+    monkeypatch.setattr(journal_writer, "write_entry", write)
+    _run(path, act)
 
 
 def test_one_entry_that_can_never_be_written_holds_up_no_other(path: Path) -> None:
