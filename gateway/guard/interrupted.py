@@ -73,7 +73,9 @@ def _least_energy_mwh(reader: JournalReader, lease: LeaseRecord, now: Now) -> in
     """
     if lease.granted_utc_ms < EARLIEST_UTC_MS:
         return 0
-    minutes = reader.minutes(lease.outlet, lease.granted_utc_ms, now.utc_ms)
+    # No lease was used after its end. A box may have been off for weeks, and outlets wait for this.
+    until_utc_ms = min(now.utc_ms, lease.until_utc_ms)
+    minutes = reader.minutes(lease.outlet, lease.granted_utc_ms, until_utc_ms)
     return sum(minute.energy_mwh for minute in minutes)
 
 
@@ -86,9 +88,15 @@ def latches_of(site: Site, records: Iterable[LatchRecord], now: Now) -> dict[str
             continue
         evidence = dict(record.evidence)
         cooldown_s = float(evidence.pop("cooldown_s", _DEFAULT_COOLDOWN_S))
+        try:
+            reason, release = Reason(record.reason), Release(record.release)
+        except ValueError:
+            # Another version's words: nobody here can judge whether that cause is gone.
+            evidence["written_as"] = f"{record.reason}, {record.release}"
+            reason, release = Reason.INTERRUPTED, Release.ON_SITE
         latches[record.outlet] = Latch(
-            reason=Reason(record.reason),
-            release=Release(record.release),
+            reason=reason,
+            release=release,
             since_ms=now.mono_ms,
             since_utc_ms=record.since_utc_ms,
             cooldown_s=cooldown_s,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.core.clock import EARLIEST_UTC_MS, Now
-from gateway.guard.interrupted import first_entry
+from gateway.core.reasons import Reason
+from gateway.guard.interrupted import first_entry, latches_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_entry import DropLease, Entry, NotWritten, Ticket
+from gateway.guard.limits import Release
 from gateway.guard.state import LeaseNotDurable
 from gateway.link.journal import JournalReader
-from gateway.link.records import LeaseRecord, MinuteRecord
+from gateway.link.records import LatchRecord, LeaseRecord, MinuteRecord
+from tests.support.shed import small_site
 from tests.unit.test_guard_service import A1, Shed, on, play
 
 MINUTE_MS = 60_000
@@ -91,6 +95,26 @@ def test_the_energy_of_an_interrupted_lease_is_at_least_what_is_said(
 
 def test_by_a_clock_that_was_not_set_nothing_is_certain(tmp_path: Path) -> None:
     assert energy_said(tmp_path, lease_from(1_000_000), 1_020_000 // MINUTE_MS * MINUTE_MS) == 0
+
+
+def test_a_restart_looks_for_no_minutes_after_the_end_of_a_lease(tmp_path: Path) -> None:
+    start = (EARLIEST_UTC_MS // MINUTE_MS + 10) * MINUTE_MS
+    lease = replace(lease_from(start), until_utc_ms=start + 2 * MINUTE_MS)
+    assert energy_said(tmp_path, lease, start) == 10 + 20
+
+
+@pytest.mark.parametrize(
+    ("reason", "release"), [("meteor", "automatic"), ("overcurrent", "astronomer")]
+)
+def test_a_latch_in_words_of_another_version_is_kept_for_a_person_on_site(
+    tmp_path: Path, reason: str, release: str
+) -> None:
+    record = LatchRecord(
+        outlet=A1, reason=reason, rule=reason, release=release, since_utc_ms=EARLIEST_UTC_MS
+    )
+    latch = latches_of(small_site(tmp_path), [record], Now(5_000, EARLIEST_UTC_MS))[A1]
+    assert (latch.reason, latch.release) == (Reason.INTERRUPTED, Release.ON_SITE)
+    assert latch.evidence["written_as"] == f"{reason}, {release}"
 
 
 def energy_said(folder: Path, lease: LeaseRecord, start_utc_ms: int) -> int:
