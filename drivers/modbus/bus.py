@@ -76,7 +76,7 @@ class ModbusBus:
         self._state = BusState.CONNECTING
         self._detail = ""
         self._running = False
-        self._urgent = asyncio.Event()
+        self._off_waits = asyncio.Event()
         self._on_timers: dict[OutletId, asyncio.TimerHandle] = {}
         self._watched: dict[OutletId, asyncio.Future[WriteResult]] = {}
 
@@ -112,8 +112,8 @@ class ModbusBus:
             # not now: this may be called from within the outlet that will be told
             loop = asyncio.get_running_loop()
             loop.call_soon(self._sink.on_write, outlet, True, WriteResult.DROPPED)
+        self._off_waits.set()
         if urgent:
-            self._urgent.set()
             self._dispatch.send_cut()
         self._dispatch.kick()
 
@@ -221,18 +221,26 @@ class ModbusBus:
     def _lost(self, detail: str) -> None:
         self._tell(BusState.LOST, detail)
         self._dispatch.lost(detail)
+        for outlet in self._dispatch.lanes.ons:
+            # what was asked for before the bus was lost is not done after it
+            self._stop_timer(outlet)
+            self._drop_on(outlet)
         self._dispatch.fail_offs()
 
     async def _wait_before_reconnect(self) -> None:
-        """Wait, capped and jittered; a cut-off in the meantime tries at once."""
+        """Wait, capped and jittered; an OFF in the meantime tries at once.
+
+        One that has failed is asked for again once a second: what waits for it may be on.
+        """
         wait_s = self._backoff.next_ms() / 1_000
         least_s = min(wait_s, FIRST_RECONNECT_MS / 1_000)
         await asyncio.sleep(least_s)
-        if wait_s > least_s and not self._dispatch.lanes.has_cuts:
-            self._urgent.clear()
+        lanes = self._dispatch.lanes
+        if wait_s > least_s and not lanes.has_cuts and not lanes.has_offs:
+            self._off_waits.clear()
             try:
                 async with asyncio.timeout(wait_s - least_s):
-                    await self._urgent.wait()
+                    await self._off_waits.wait()
             except TimeoutError:
                 return
 

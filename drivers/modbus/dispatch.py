@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 LONGEST_SILENCE_WAIT_S = 0.1
 """A line that never falls silent is spoken on all the same after so long."""
 
+JOINED_TRIES = 3
+"""A device that leaves so many joined writes in a row unanswered does not know them."""
+
 Step = Coroutine[None, None, None]
 Written = Callable[[OutletId, bool, WriteResult], None]
 
@@ -350,13 +353,14 @@ class Dispatcher:
         unit = self.units[off.device]
         request = sent or off_request(unit.device, off.first, off.last)
         doubted = unit.suspicion.is_suspect
+        answered_before = unit.health.misses == 0
         outcome = Outcome.LOST
         try:
             outcome = await self.asker.ask(talk, unit, request)
         finally:
             if outcome is Outcome.LOST:
                 self._wrote(off.outlets, False, WriteResult.FAILED)
-        if outcome is Outcome.DECLINED and off.count > 1 and talk.exception_code == 1:
+        if off.count > 1 and self._takes_no_joined(unit, outcome, talk, answered_before):
             log.warning("device %s refuses FC0F: its relays are switched one by one", off.device)
             self.lanes.unjoin(off.device)
             for outlet in off.outlets:
@@ -366,6 +370,21 @@ class Dispatcher:
             unit.cut_failed = unit.off_failed = True
         if outcome is not Outcome.LOST:
             self._finish(unit, off.outlets, False, outcome, doubted=doubted)
+
+    @staticmethod
+    def _takes_no_joined(unit: Unit, outcome: Outcome, talk: Talk, answered_before: bool) -> bool:
+        """Say whether a device had better be told of each relay alone.
+
+        It declines the joined write, or this span of it; or it leaves joined writes unanswered
+        again and again, and answers what it is asked in between.
+        """
+        if outcome is Outcome.DECLINED:
+            return talk.exception_code in frames.NOT_DONE
+        if outcome is Outcome.ANSWERED:
+            unit.joined_missed = 0
+        elif outcome is Outcome.SILENT and answered_before:
+            unit.joined_missed += 1
+        return unit.joined_missed >= JOINED_TRIES
 
     async def _switch_on(self, talk: Talk, outlet: OutletId) -> None:
         relay = self.lanes.relays[outlet]

@@ -378,5 +378,7 @@ GATEWAY_SILENT = frozenset({10, 11})
 """Exception codes by which a gateway says that the unit behind it did not answer."""
 BUSY = frozenset({5, 6})
 """Exception codes by which a device says that it can't just now."""
+NOT_DONE = frozenset({1, 2, 3})
+"""Exception codes by which a device says that it never does this."""
 NOT_THERE = frozenset({2, 3})
 """Exception codes by which a device says that it has no such addresses, or not so many."""

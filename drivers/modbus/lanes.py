@@ -94,6 +94,11 @@ class Lanes:
         return len(self._cuts)
 
     @property
+    def ons(self) -> tuple[OutletId, ...]:
+        """Outlets whose ON waits."""
+        return tuple(self._ons)
+
+    @property
     def ons_waiting(self) -> int:
         return len(self._ons)
 

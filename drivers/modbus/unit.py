@@ -102,6 +102,8 @@ class Unit:
     """The device needs silence until then (monotonic)."""
     cut_failed: bool = False
     """Its last cut-off was not answered: others go first, and a poll goes in between."""
+    joined_missed: int = 0
+    """Joined writes in a row that it left unanswered although it answers otherwise."""
     off_failed: bool = False
     """Its last OFF was not answered: it is repeated after the next round."""
 

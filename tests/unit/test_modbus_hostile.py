@@ -1,0 +1,143 @@
+"""Buses that break, and modules that take no joined write: no ON comes late, no OFF is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from gateway.config import RtuBus
+from gateway.core.ids import BusId, OutletId
+from gateway.guard.model import WriteResult
+from tests.support.modbus_script import Stage, play
+from tests.support.modbus_site import Recorder
+from tests.support.virtual_loop import run_virtually
+from tests.unit.test_modbus_bus import ASK1, LINE, says, two
+
+DONE, FAILED, DROPPED = WriteResult.DONE, WriteResult.FAILED, WriteResult.DROPPED
+M1_1 = OutletId("m1-1")
+
+
+def test_an_on_that_waits_when_its_bus_is_lost_is_not_sent_after_it() -> None:
+    stage = play(
+        LINE,
+        two(1),
+        f"""
+        {ASK1}
+        ! on m1-1
+        ! break gone
+        = 200ms
+        {ASK1}
+        < {says(1)}
+        = 100ms
+        """,
+    )
+    assert stage.recorder.writes == [("m1-1", True, DROPPED)]
+
+
+class Insisting(Recorder):
+    """Asks for OFF once more, once a second, as the guard does."""
+
+    switch_off: Callable[..., None]
+
+    def on_write(self, outlet: OutletId, wanted_on: bool, result: WriteResult) -> None:
+        super().on_write(outlet, wanted_on, result)
+        if result is FAILED and not wanted_on:
+            loop = asyncio.get_running_loop()
+            loop.call_later(1.0, lambda: self.switch_off(outlet, urgent=False))
+
+
+def test_a_line_that_comes_back_after_long_is_tried_each_second_for_an_off() -> None:
+    async def main() -> float:
+        insisting = Insisting()
+        stage = Stage(LINE, two(1), insisting)
+        insisting.switch_off = stage.bus.switch_off
+        stage.line.refuse = "/dev/none does not exist"
+        owner = asyncio.create_task(stage.bus.run())
+        stage.bus.switch_off(M1_1, urgent=True)
+        await asyncio.sleep(120)  # by itself the bus would be tried every ten seconds now
+        loop = asyncio.get_running_loop()
+        stage.line.refuse = None
+        back_s = loop.time()
+        await stage.line.sent.get()
+        owner.cancel()
+        await asyncio.wait([owner])
+        return loop.time() - back_s
+
+    assert run_virtually(main()) < 2.0
+
+
+@pytest.mark.parametrize("code", ["01", "02", "03"])
+def test_a_module_that_declines_a_joined_write_is_switched_relay_by_relay(code: str) -> None:
+    stage = play(
+        LINE,
+        two(1),
+        f"""
+        {ASK1}
+        < {says(1)}
+        ! cut m1-1 m1-2
+        > 01 0f 00 00 00 02 01 00 *
+        < 01 8f {code} *
+        > 01 05 00 00 00 00 *
+        < 01 05 00 00 00 00 *
+        > 01 05 00 01 00 00 *
+        < 01 05 00 01 00 00 *
+        = 50ms
+        """,
+    )
+    assert stage.recorder.writes == [("m1-1", False, DONE), ("m1-2", False, DONE)]
+
+
+def test_a_busy_module_is_asked_jointly_again() -> None:
+    play(
+        LINE,
+        two(1),
+        f"""
+        {ASK1}
+        < {says(1)}
+        ! cut m1-1 m1-2
+        > 01 0f 00 00 00 02 01 00 *
+        < 01 8f 06 *
+        = 5ms
+        ! cut m1-1 m1-2
+        > 01 0f 00 00 00 02 01 00 *
+        < 01 0f 00 00 00 02 *
+        """,
+    )
+
+
+def test_a_module_that_is_silent_to_joined_writes_alone_is_switched_relay_by_relay() -> None:
+    class Stubborn(Recorder):
+        switch_off: Callable[..., None]
+
+        def on_write(self, outlet: OutletId, wanted_on: bool, result: WriteResult) -> None:
+            super().on_write(outlet, wanted_on, result)
+            if result is FAILED:
+                self.switch_off(outlet, urgent=True)
+
+    async def main() -> list[tuple[OutletId, bool, WriteResult]]:
+        stubborn = Stubborn()
+        bus = RtuBus(id=BusId("line"), port="/dev/none", baud=9_600, poll_ms=0)
+        stage = Stage(bus, two(1), stubborn)
+        stubborn.switch_off = stage.bus.switch_off
+        owner = asyncio.create_task(stage.bus.run())
+        await stage._line(ASK1)
+        await stage._line(f"< {says(1)}")
+        stage.bus.switch_off(M1_1, urgent=True)
+        stage.bus.switch_off(OutletId("m1-2"), urgent=True)
+        async with asyncio.timeout(60):
+            while [result for *_, result in stubborn.writes].count(DONE) < 2:
+                sent = await stage.line.sent.get()
+                if sent[1] == 4:
+                    words = sent[5]
+                    body = bytes(2 * words).hex(" ")
+                    await stage._line(f"< 5ms 01 04 {2 * words:02x} {body} *")
+                elif sent[1] == 5:
+                    await stage._line(f"< 5ms {sent[:6].hex(' ')} *")
+        owner.cancel()
+        await asyncio.wait([owner])
+        return stubborn.writes
+
+    writes = run_virtually(main())
+    assert {outlet for outlet, _, result in writes if result is DONE} == {"m1-1", "m1-2"}
