@@ -19,6 +19,11 @@ PLATEAU_SHARE = 0.5
 """A power above this share of the plateau is the charge itself again, not a re-top."""
 PLATEAU_SETTLES = 5
 """For how many settling times it must stay there: a re-top lasts seconds, a pack hours."""
+PRECHARGE_RATIO = 2.0
+"""A plateau that has risen by this since a taper shows that it was none: a flat battery is charged
+at a trickle first. One settling time is enough to say so."""
+LOAD_MS = 5_000
+"""A load lasts: a spike when the relay closes, or a charger's fan that tries itself, does not."""
 
 _FULL = Full()
 _NO_LOAD = NoLoad()
@@ -38,19 +43,20 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
     taper_w = _taper_threshold_w(full, plateau_w)
 
     zero = power_w < zero_w
-    low = not zero and power_w <= taper_w
-    high = power_w > PLATEAU_SHARE * plateau_w and power_w > taper_w
-
-    low_since_ms = _since(charge.low_since_ms, at_ms, lasts=low)
-    high_since_ms = _since(charge.high_since_ms, at_ms, lasts=high)
-    settle_ms = full.settle_s * 1000
-    tapered = charge.tapered
-    if low_since_ms is not None and at_ms - low_since_ms >= settle_ms:
-        tapered = True
-    elif high_since_ms is not None and at_ms - high_since_ms >= PLATEAU_SETTLES * settle_ms:
-        tapered = False
-
-    load_seen = charge.load_seen or power_w >= load_w
+    charge = charge._replace(
+        load_since_ms=_since(charge.load_since_ms, at_ms, lasts=power_w >= load_w),
+        peak_w=max(charge.peak_w, power_w),
+        level_w=level_w,
+        plateau_w=plateau_w,
+        zero_since_ms=_since(charge.zero_since_ms, at_ms, lasts=zero),
+        low_since_ms=_since(charge.low_since_ms, at_ms, lasts=not zero and power_w <= taper_w),
+        high_since_ms=_since(
+            charge.high_since_ms, at_ms, lasts=power_w > max(PLATEAU_SHARE * plateau_w, taper_w)
+        ),
+        above_since_ms=_since(charge.above_since_ms, at_ms, lasts=power_w > taper_w),
+    )
+    charge = _tapering(charge, at_ms, full.settle_s * 1000)
+    load_seen = charge.load_seen or _lasted_ms(charge.load_since_ms, at_ms) >= LOAD_MS
     float_since_ms, reference_w = _floating(
         charge,
         power_w,
@@ -61,16 +67,37 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
     return charge._replace(
         sample_ms=at_ms,
         load_seen=load_seen,
-        peak_w=max(charge.peak_w, power_w),
-        level_w=level_w,
-        plateau_w=plateau_w,
-        zero_since_ms=_since(charge.zero_since_ms, at_ms, lasts=zero),
         before_zero_w=charge.before_zero_w if zero else power_w,
-        low_since_ms=low_since_ms,
-        high_since_ms=high_since_ms,
-        tapered=tapered,
         float_since_ms=float_since_ms,
         float_reference_w=reference_w,
+    )
+
+
+def _tapering(charge: Charge, at_ms: int, settle_ms: float) -> Charge:
+    """Say whether it has tapered, and since when it has not been a charge for long.
+
+    Some chargers end in pulses, from nothing or stand-by to a tenth of the plateau, for ever.
+    """
+    rest_since_ms = charge.rest_since_ms
+    if charge.above_since_ms is None:
+        rest_since_ms = at_ms if rest_since_ms is None else rest_since_ms
+    elif at_ms - charge.above_since_ms >= settle_ms:
+        rest_since_ms = None
+    high_ms = _lasted_ms(charge.high_since_ms, at_ms)
+    tapered, taper_plateau_w = charge.tapered, charge.taper_plateau_w
+    pulses = (
+        charge.low_since_ms is not None
+        and _lasted_ms(rest_since_ms, at_ms) >= PLATEAU_SETTLES * settle_ms
+    )
+    if pulses or _lasted_ms(charge.low_since_ms, at_ms) >= settle_ms:
+        if not tapered:
+            tapered, taper_plateau_w = True, charge.plateau_w
+    elif high_ms >= PLATEAU_SETTLES * settle_ms or (
+        high_ms >= settle_ms and charge.plateau_w >= PRECHARGE_RATIO * taper_plateau_w
+    ):
+        tapered = False
+    return charge._replace(
+        rest_since_ms=rest_since_ms, tapered=tapered, taper_plateau_w=taper_plateau_w
     )
 
 
@@ -84,6 +111,8 @@ def ending(charge: Charge, limits: Limits, now_ms: int) -> Finding | None:
     if charge.load_seen:
         return _zero(charge, limits) or _float(charge, limits)
     rule = limits.no_load
+    if charge.load_since_ms is not None:
+        return None  # one is being drawn, and will be believed soon
     if rule is not None and now_ms - charge.on_ms >= rule.delay_s * 1000:
         evidence = {
             "peak_w": round(charge.peak_w, 1),
@@ -122,9 +151,9 @@ def _float(charge: Charge, limits: Limits) -> Finding | None:
         if held_ms >= rule.delay_s * 1000:
             threshold_w = _float_threshold_w(rule, plateau_w)
             return _finding(Reason.FULL, rule, _level(charge, threshold_w, held_ms))
-    if charge.low_since_ms is not None:
-        held_ms = charge.sample_ms - charge.low_since_ms
-        if charge.load_seen and held_ms >= rule.taper_delay_s * 1000:
+    if charge.rest_since_ms is not None and charge.above_since_ms is None:
+        held_ms = charge.sample_ms - charge.rest_since_ms
+        if held_ms >= rule.taper_delay_s * 1000:
             threshold_w = _taper_threshold_w(rule, plateau_w)
             return _finding(Reason.FULL, rule, _level(charge, threshold_w, held_ms))
     return None
@@ -171,6 +200,10 @@ def _since(since_ms: int | None, at_ms: int, *, lasts: bool) -> int | None:
     if not lasts:
         return None
     return at_ms if since_ms is None else since_ms
+
+
+def _lasted_ms(since_ms: int | None, at_ms: int) -> int:
+    return -1 if since_ms is None else at_ms - since_ms
 
 
 def _finding(reason: Reason, rule: Rule, evidence: dict[str, float | int | bool]) -> Finding:

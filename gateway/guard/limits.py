@@ -170,7 +170,10 @@ class Unplugged(Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoLoad(Rule):
-    """Acts when no load above ``below_w`` was seen within ``delay_s`` of switching on."""
+    """Acts when no load of ``below_w`` or more was seen within ``delay_s`` of switching on.
+
+    A load lasts for some seconds (``charge.LOAD_MS``): a spike when the relay closes is none.
+    """
 
     action: Action = Action.OFF
     delay_s: float = 1_800.0

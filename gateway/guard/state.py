@@ -97,6 +97,8 @@ class Charge(NamedTuple):
 
     on_ms: int
     sample_ms: int | None = None
+    load_since_ms: int | None = None
+    """Since when it has drawn what is a load; None: it draws less now."""
     load_seen: bool = False
     peak_w: float = 0.0
     level_w: float = 0.0
@@ -108,7 +110,13 @@ class Charge(NamedTuple):
     """The last power before it went to zero."""
     low_since_ms: int | None = None
     high_since_ms: int | None = None
+    above_since_ms: int | None = None
+    """Since when it has been above its taper."""
+    rest_since_ms: int | None = None
+    """Since when it has not been above its taper for long: pulses are no charge."""
     tapered: bool = False
+    taper_plateau_w: float = 0.0
+    """What the plateau was when it tapered."""
     float_since_ms: int | None = None
     float_reference_w: float = 0.0
 

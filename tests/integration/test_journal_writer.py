@@ -13,10 +13,10 @@ import pytest
 
 from gateway.core.errors import FixInstallation, TryLater
 from gateway.core.facts import Fact
-from gateway.guard import journal_writer
 from gateway.guard.journal import Journal
 from gateway.guard.journal_chores import Keep
 from gateway.guard.journal_entry import Entry, JournalFull, NotWritten, Ticket
+from gateway.guard.journal_sql import write_entry
 from gateway.guard.journal_writer import Condition
 from gateway.link.journal import SCHEMA_VERSION, JournalReader
 from gateway.link.records import LatchRecord
@@ -189,12 +189,12 @@ def test_a_disk_that_fails_beneath_the_file_is_tried_again(
 def test_an_error_of_the_guards_own_does_not_end_the_writing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, broken = journal_writer.write_entry, [True]
+    broken = [True]
 
     def write(db: sqlite3.Connection, seq: int, what: Entry) -> tuple[Fact, ...]:
         if broken[0]:
             raise AttributeError("a fault of the guard")
-        return real(db, seq, what)
+        return write_entry(db, seq, what)
 
     async def act(journal: Journal) -> None:
         ticket = journal.put(entry())
@@ -203,7 +203,7 @@ def test_an_error_of_the_guards_own_does_not_end_the_writing(
         broken[0] = False
         assert [fact.seq for fact in await ticket.durable()] == [1]
 
-    monkeypatch.setattr(journal_writer, "write_entry", write)
+    monkeypatch.setattr("gateway.guard.journal_writer.write_entry", write)
     _run(path, act)
 
 

@@ -47,6 +47,13 @@ COURSES: list[tuple[str, Course, str | None]] = [
     ("lead-acid: bulk, absorption, float", [(80, HOUR), (40, HOUR), (2.5, HOUR)], "full"),
     ("lead-acid at a sixth for 3 h", [(80, HOUR), (13.3, 3 * HOUR), (2.2, HOUR)], "full"),
     ("full when plugged in", [(40, 30), (1.5, HOUR)], "full"),
+    ("pulses from nothing, for ever", [*BULK, *TAPER, *([(0, 30), (20, 30)] * 300)], "full"),
+    ("pulses from stand-by, for ever", [*BULK, *TAPER, *([(3, 55), (45, 5)] * 300)], "full"),
+    ("re-tops for ever", [*BULK, *TAPER, *([(4, 1_170), (64, 30)] * 13)], "full"),
+    ("pulled out of its pulses", [*BULK, *([(0, 30), (20, 30)] * 20), (0, 120)], "full"),
+    ("pulled out soon after pre-charge", [(8, 300), (150, 100), (0, 120)], "unplugged"),
+    ("a spike when the relay closes", [(60, 2), (0, HOUR)], "no_load"),
+    ("a fan that tries itself, no battery", [(12, 4), (5, HOUR)], "no_load"),
     ("never more than a trickle", [(40, 30), (8, 5 * HOUR)], "full"),
     # Courses that go on
     ("slow start of 25 minutes", [(0, 1_500), *BULK], None),
@@ -60,6 +67,8 @@ COURSES: list[tuple[str, Course, str | None]] = [
     ("lead-acid absorption goes on", [(80, HOUR), (13.3, 3 * HOUR)], None),
     ("the taper of a small charger", [(25, HOUR), (9, HOUR), (5, HOUR)], None),
     ("long pre-charge above float", [(25, HOUR), *BULK], None),
+    ("a spike, and the plug comes later", [(60, 2), (0, 1_500), *BULK], None),
+    ("pulses for an hour, then another pack", [*BULK, *([(0, 30), (20, 30)] * 60), *BULK], None),
     ("re-top each 20 min", [*BULK, *TAPER, *([(6, 1_200), (64, 30)] * 6)], None),
     ("a spike when it starts", [(900, 2), *([(100, 600)] * 10)], None),
     ("zero for 59 s", [*BULK, (0, 59), *BULK], None),
@@ -111,6 +120,13 @@ def test_no_load_is_judged_by_its_own_threshold() -> None:
     course = [(20.0, HOUR)]
     assert played(course, Limits(no_load=NoLoad(below_w=30)))[0] == "no_load"
     assert played(course, Limits(no_load=NoLoad(below_w=20)))[0] is None
+
+
+def test_a_load_that_just_began_is_no_lack_of_one() -> None:
+    limits = Limits(no_load=NoLoad(delay_s=3))
+    assert played([(100, HOUR)], limits)[0] is None
+    assert played([(0, 2), (100, 600), (0, 120)], limits)[0] == "unplugged"
+    assert played([(100, 2), (0, 120)], limits) == ("no_load", 3)
 
 
 def test_time_without_samples_ends_nothing() -> None:
