@@ -25,7 +25,7 @@ GOES_ON = "goes on"
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @click.option("--outlet", metavar="ID", help="Take the limits of this outlet of the site file.")
 @click.option(
     "--set",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from gateway.core.errors import CorrectInput
+from gateway.core.errors import CorrectFiles, CorrectInput, Problem
 from gateway.link.address import SOCKET_NAME
 
 if TYPE_CHECKING:
@@ -34,16 +35,14 @@ class Settings:
     debug: bool = False
 
     def site_file(self) -> Path:
-        """Find the site file. Raises CorrectInput when there is none to be found."""
+        """Find the site file. Raises CorrectInput when there is none to be found.
+
+        A file that was named is not looked at here: who reads it says what is wrong with it.
+        """
         if self.site_option is not None:
-            if not self.site_option.is_file():
-                raise CorrectInput(
-                    f"{self.site_option}: no such site file: correct --site or {SITE_VARIABLE}",
-                    field="site",
-                )
             return self.site_option
         for place in SITE_PLACES:
-            if place.is_file():
+            if place.exists():
                 return place
         looked = " and ".join(str(place) for place in SITE_PLACES)
         raise CorrectInput(
@@ -68,7 +67,7 @@ class Settings:
         if self.state_dir_option is not None:
             return self.state_dir_option
         path = self.site_file()
-        text = path.read_bytes()
+        text = _read(path)
         if _STATE_DIR_LINE.search(text) is None and _BLOCK_START.match(text):
             return DEFAULT_STATE_DIR
         return _declared_state_dir(path, text) or self.site().state_dir
@@ -76,6 +75,21 @@ class Settings:
     def socket(self) -> Path:
         """Say where the guard listens."""
         return self.state_dir() / SOCKET_NAME
+
+
+def _read(path: Path) -> bytes:
+    """Read a site file. Raises CorrectFiles where that is not possible."""
+    try:
+        if stat.S_ISREG(path.stat().st_mode):
+            return path.read_bytes()
+        message = "not a regular file: name a YAML file"
+    except FileNotFoundError:
+        message = "no such file: check the path"
+    except PermissionError:
+        message = "may not be read by this user: check owner and mode"
+    except (OSError, ValueError) as error:
+        message = f"can't be read: {getattr(error, 'strerror', None) or error}"
+    raise CorrectFiles([Problem(str(path), None, "", message)])
 
 
 def _declared_state_dir(path: Path, text: bytes) -> Path | None:
@@ -115,7 +129,7 @@ def global_options(*, root: bool = False) -> Callable[[_Decorated], _Decorated]:
     """
 
     def decorate(function: _Decorated) -> _Decorated:
-        path_type = click.Path(path_type=Path)
+        path_type = click.Path(path_type=Path, readable=False)  # who reads it says more
         for option in (
             click.option(
                 "--debug",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,35 @@ def test_an_option_outranks_the_environment_wherever_it_stands(
     path = site_file(tmp_path, "")
     monkeypatch.setenv("PILEGATE_SITE", str(tmp_path / "missing.yaml"))
     assert run(["check"]) == 2
-    assert "missing.yaml: no such site file" in capsys.readouterr().err
+    assert "missing.yaml: no such file: check the path" in capsys.readouterr().err
     assert run([str(path) if each == "OPTION" else each for each in arguments]) == 0
     assert capsys.readouterr().out.startswith(f"{path}: site demo: 1 station, 1 pile, 10 outlets")
+
+
+@pytest.mark.parametrize("command", [["check"], ["outlets"], ["off", "n1-1"], ["top"]])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("missing.yaml", "no such file: check the path"),
+        (".", "not a regular file: name a YAML file"),
+        ("pipe", "not a regular file: name a YAML file"),
+        ("loop", "can't be read: "),
+        ("x" * 300, "can't be read: File name too long"),
+        ("site.yaml/x", "can't be read: Not a directory"),
+    ],
+)
+def test_a_path_that_holds_no_site_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    name: str,
+    told: str,
+) -> None:
+    monkeypatch.setattr("gateway.commands.tables.can_draw", lambda: True)
+    site_file(tmp_path, "")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    path = tmp_path / name
+    assert run(["--site", str(path), *command]) == 2
+    assert capsys.readouterr().err.startswith(f"pilegate: {path}: {told}")
