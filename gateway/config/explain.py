@@ -8,11 +8,19 @@ import json
 import types
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.config.patterns import (
+    CLIENT_PATTERN,
+    GROUP_PATTERN,
+    HOST_PATTERN,
+    TITLE_PATTERN,
+    TOPIC_PATTERN,
+)
 from gateway.config.yaml_source import KeyPath, Source
 from gateway.core.errors import Problem
 from gateway.core.ids import NAME_PATTERN
@@ -44,7 +52,17 @@ _BOUNDS = {
 ID_WORDS = (
     "an id (small letters, digits, '.', '_' and '-', at most 63, beginning with a letter or digit)"
 )
+PATTERN_WORDS = {
+    NAME_PATTERN: ID_WORDS,
+    HOST_PATTERN: "a host name or an address such as 192.0.2.10 or 2001:db8::1 (no brackets)",
+    TITLE_PATTERN: "one line of text without control characters",
+    GROUP_PATTERN: "the name of a group of this system",
+    TOPIC_PATTERN: "a topic of at most 200 characters without +, # and control characters",
+    CLIENT_PATTERN: "letters, digits, '.', '_' and '-', at most 64",
+}
 QUOTE = "'"
+MOST_TOLD = 200
+"""Problems of one part of a file. Whoever has more of them has one, over and over."""
 _NOTHING = object()
 _LONGEST_SHOWN = 40
 
@@ -93,12 +111,33 @@ def read_as(
     try:
         return _adapter(expected).validate_json(json.dumps(data), strict=True)
     except ValidationError as err:
+        places: dict[KeyPath, list[ErrorDetails]] = {}
         for details in err.errors(include_url=False):
-            loc = _without_tags(details["loc"], data)
-            if details["type"] == "union_tag_invalid":
-                loc = (*loc, details["ctx"]["discriminator"].strip(QUOTE))
-            problems.append(source.problem((*path, *loc), message_of(details, expected)))
+            places.setdefault(_place(details, data), []).append(details)
+        for loc, found in islice(places.items(), MOST_TOLD):
+            told = _messages(found, expected)
+            problems.extend(source.problem((*path, *loc), message) for message in told)
+        if len(places) > MOST_TOLD:
+            more = f"and {len(places) - MOST_TOLD} more problems here: correct these first"
+            problems.append(source.problem(path, more))
         return None
+
+
+def _place(details: ErrorDetails, data: Any) -> KeyPath:
+    """Say where in ``data`` something is wrong."""
+    loc = _without_tags(details["loc"], data)
+    if details["type"] == "union_tag_invalid":
+        return (*loc, details["ctx"]["discriminator"].strip(QUOTE))
+    return loc
+
+
+def _messages(found: list[ErrorDetails], expected: Any) -> list[str]:
+    """Say what is wrong at one place: in one message what could have been there instead."""
+    kinds = [details["type"] for details in found]
+    if len(found) > 1 and all(kind in _EXPECTED for kind in kinds):
+        options = " or ".join(dict.fromkeys(_EXPECTED[kind] for kind in kinds))
+        return [f"expected {options}, not {shown(found[0]['input'])}"]
+    return [message_of(details, expected) for details in found]
 
 
 def _without_tags(loc: tuple[int | str, ...], data: Any) -> KeyPath:
@@ -128,6 +167,9 @@ def message_of(details: ErrorDetails, expected: Any) -> str:
     value, context = details["input"], details.get("ctx", {})
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key; {nearest(str(loc[-1]), keys_at(expected, loc[:-1]))}"
+    if kind == "enum" and loc[-1] == "[key]":
+        known = str(context["expected"]).replace(QUOTE, "").replace(" or ", ", ").split(", ")
+        return f"unknown key; {nearest(str(value), known)}"
     if kind in ("missing", "missing_keyword_only_argument"):
         return "is missing"
     if kind == "value_error":
@@ -140,16 +182,23 @@ def message_of(details: ErrorDetails, expected: Any) -> str:
 def _expected(kind: str, context: dict[str, Any]) -> str:
     if kind in _EXPECTED:
         return _EXPECTED[kind]
+    if kind == "string_too_short" and context["min_length"] == 1:
+        return "text that is not empty"
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return words.format(context[key])
+        return words.format(_plain(context[key]))
     if kind in ("enum", "literal_error", "union_tag_invalid"):
         options = context.get("expected_tags") or context.get("expected", "")
         return str(options).replace(QUOTE, "")
     if kind == "string_pattern_mismatch":
-        is_id = context.get("pattern") == NAME_PATTERN
-        return ID_WORDS if is_id else f"text of the form {context.get('pattern')}"
+        pattern = str(context["pattern"])
+        return PATTERN_WORDS.get(pattern) or f"text of the form {pattern}"
     return "something else"
+
+
+def _plain(bound: object) -> object:
+    """Write a bound without a zero behind the point."""
+    return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
 
 
 def keys_at(expected: Any, loc: KeyPath) -> set[str]:

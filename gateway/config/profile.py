@@ -104,6 +104,7 @@ class Poll(StrEnum):
 
 Address = Annotated[int, Field(ge=0, le=65_536, examples=[0, 4, 26])]
 Stride = Annotated[int, Field(ge=0, le=1_000)]
+Scale = Annotated[float, Field(ge=-1_000_000, le=1_000_000, allow_inf_nan=False)]
 RawWord = Annotated[int, Field(ge=0, le=0xFFFF)]
 RegisterFunction = Literal[6, 16]
 
@@ -121,9 +122,9 @@ class Value(FileModel):
     """How the number lies in registers. Not for coils and discrete inputs."""
     word_order: WordOrder = WordOrder.HIGH_FIRST
     """Which half of a 32-bit value has the lower address."""
-    scale: float = Field(default=1.0, allow_inf_nan=False)
+    scale: Scale = 1.0
     """Factor from the raw number to the unit in the quantity's name."""
-    offset: float = Field(default=0.0, allow_inf_nan=False)
+    offset: Scale = 0.0
     """Added after scaling."""
     invalid: tuple[int, ...] = Field(default=(), max_length=16, examples=[[0x7FFF]])
     """Raw bit patterns (unsigned) by which the device says that it does not know."""

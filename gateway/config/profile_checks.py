@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from gateway.config.profile import (
@@ -238,22 +238,25 @@ def _check_written(check: _Check) -> None:
         path = ("module_limits", index)
         _check_end(check, path, limit, limit.type.registers)
         _check_module_limit(check, path, limit)
+        clashes = []
         for channel in _channels(profile):
             first = limit.address_of(channel)
             for place in range(first, first + limit.type.registers):
-                _check_place(check, (*path, "address"), places, place, limit.limit)
+                if place in places:
+                    clashes.append(f"holding {place} would take {limit.limit} and {places[place]}")
                 places[place] = f"{limit.limit} of channel {channel}"
+        if clashes:  # the first says it: the others follow from it
+            check.wrong((*path, "address"), clashes[0])
     if profile.watchdog is not None:
-        _check_place(
-            check, ("watchdog", "address"), places, profile.watchdog.address, "the watchdog"
-        )
+        _check_watchdog(check, profile.watchdog.address, places)
 
 
-def _check_place(
-    check: _Check, path: KeyPath, places: dict[int, str], place: int, what: str
-) -> None:
-    if place in places:
-        check.wrong(path, f"holding {place} would take {what} and {places[place]}")
+def _check_watchdog(check: _Check, address: int, places: Mapping[int, str]) -> None:
+    path = ("watchdog", "address")
+    if address in places:
+        check.wrong(path, f"holding {address} would take the watchdog and {places[address]}")
+    if address > LAST_ADDRESS:
+        check.wrong(path, f"is {address} on the wire: the last address is {LAST_ADDRESS}")
 
 
 def _check_module_limit(check: _Check, path: KeyPath, limit: ModuleLimit) -> None:

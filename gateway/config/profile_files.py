@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.config.explain import nearest, read_as
+from gateway.config.explain import nearest, read_as, shown
 from gateway.config.merge import Layer, read_layer
 from gateway.config.mqtt_checks import check_plug
 from gateway.config.mqtt_profile import MqttProfile
@@ -65,8 +65,12 @@ def read_profile(path: Path) -> LoadedProfile:
 def read_any_profile(path: Path) -> LoadedProfile | LoadedPlug:
     """Read and check a profile of either protocol. Raises CorrectFiles."""
     source = read_yaml(path)
-    if source.data.get("protocol") == "mqtt":
+    protocol = source.data.get("protocol", "modbus")
+    if protocol == "mqtt":
         return _read_plug(source, path)
+    if protocol != "modbus":
+        message = f"expected modbus or mqtt, not {shown(protocol)}"
+        raise CorrectFiles([source.problem(("protocol",), message)])
     return _read_modbus(source, path)
 
 

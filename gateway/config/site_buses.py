@@ -254,8 +254,12 @@ def read_folders(found: Findings, base: Path) -> ProfileFolders:
     folders: list[Path] = []
     for index, name in enumerate(names or ()):
         folder = base / name
-        if os.path.isdir(folder):  # noqa: PTH112 - False for every error, Path.is_dir raises some
-            folders.append(folder)
-        else:
+        # os.path gives False for every error, Path.is_dir raises some.
+        if not os.path.isdir(folder):  # noqa: PTH112
             found.wrong(("profiles", index), f"no such folder: {folder}")
+        elif not os.access(folder, os.R_OK | os.X_OK):
+            message = f"{folder} may not be read by this user: check owner and mode"
+            found.wrong(("profiles", index), message)
+        else:
+            folders.append(folder)
     return ProfileFolders(folders)

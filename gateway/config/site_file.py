@@ -11,6 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from gateway.config.patterns import (
+    CLIENT_PATTERN,
+    GROUP_PATTERN,
+    HOST_PATTERN,
+    TITLE_PATTERN,
+    TOPIC_PATTERN,
+)
 from gateway.config.profile import LIMITS_SCHEMA, FileModel
 from gateway.core.ids import NAME_PATTERN
 
@@ -70,7 +77,7 @@ def _listen(listen: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Title = Annotated[str, Field(min_length=1, max_length=200)]
+Title = Annotated[str, Field(min_length=1, max_length=200, pattern=TITLE_PATTERN)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_printable)]
 ChannelNumber = Annotated[int, Field(ge=1, le=256)]
 LimitsData = Annotated[Any, WithJsonSchema(LIMITS_SCHEMA)]
@@ -97,7 +104,7 @@ class PromiseItem(FileModel):
 class GuardItem(FileModel):
     """Settings of the guard process."""
 
-    socket_group: str | None = Field(default=None, pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
+    socket_group: str | None = Field(default=None, pattern=GROUP_PATTERN)
     """Members of this group may use the control socket."""
     journal_max_mb: int = Field(default=512, ge=16, le=1_000_000)
     """Largest size of the journal, in MB."""
@@ -173,7 +180,7 @@ class TcpItem(FileModel):
     """Id of the bus."""
     kind: Literal["modbus-tcp"]
     """Modbus TCP."""
-    host: str = Field(pattern=r"^[0-9A-Za-z.:_-]{1,253}$", examples=["192.0.2.10"])
+    host: str = Field(pattern=HOST_PATTERN, examples=["192.0.2.10"])
     """Host name or address."""
     port: int = Field(default=502, ge=1, le=0xFFFF)
     """TCP port."""
@@ -202,7 +209,7 @@ class MqttItem(FileModel):
     kind: Literal["mqtt"]
     """MQTT 3.1.1."""
     host: str = Field(
-        default="127.0.0.1", pattern=r"^[0-9A-Za-z.:_-]{1,253}$", examples=["127.0.0.1"]
+        default="127.0.0.1", pattern=HOST_PATTERN, examples=["127.0.0.1"]
     )
     """Host name or address of the broker."""
     port: int | None = Field(default=None, ge=1, le=0xFFFF, examples=[1883])
@@ -214,7 +221,7 @@ class MqttItem(FileModel):
     tls: MqttTlsItem | None = None
     """TLS; without it everything is sent in the clear."""
     client_id: str | None = Field(
-        default=None, pattern=r"^[0-9A-Za-z._-]{1,64}$", examples=["pilegate-shed-plugs"]
+        default=None, pattern=CLIENT_PATTERN, examples=["pilegate-shed-plugs"]
     )
     """Name of this client, which no other may have; null: pilegate-<site>-<bus>."""
     keepalive_s: int = Field(default=15, ge=5, le=600)
@@ -236,7 +243,7 @@ class PlugItem(FileModel):
     bus: Name
     """Id of its bus."""
     topic: Annotated[str, AfterValidator(_topic)] = Field(
-        pattern=r"^[^+#\x00-\x1f\x7f]{1,200}$", examples=["tasmota_8C2F11", "zigbee-plug-3"]
+        pattern=TOPIC_PATTERN, examples=["tasmota_8C2F11", "zigbee-plug-3"]
     )
     """The name it goes by in its family's topics."""
     profile: Name = Field(examples=["tasmota-plug"])

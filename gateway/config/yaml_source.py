@@ -165,13 +165,25 @@ def _events(text: str, file: str) -> Iterator[yaml.Event]:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as err:
         mark = err.problem_mark or err.context_mark
-        words = ", ".join(part for part in (err.context, err.problem) if part)
-        _refuse(file, mark.line + 1 if mark else None, f"not valid YAML: {words}")
+        _refuse(file, mark.line + 1 if mark else None, f"not valid YAML: {_words(err, text)}")
     except yaml.reader.ReaderError as err:
         line = text[: max(err.position, 0)].count("\n") + 1
         _refuse(file, line, "holds a control character, which YAML forbids: remove it")
     except (yaml.YAMLError, ValueError) as err:
         _refuse(file, None, f"not valid YAML: {str(err).splitlines()[0]}")
+
+
+def _words(err: yaml.MarkedYAMLError, text: str) -> str:
+    """Say what the parser found, and where what it could not finish begins."""
+    found, begun = err.problem_mark, err.context_mark
+    if found and text.splitlines()[found.line : found.line + 1]:
+        line = text.splitlines()[found.line]
+        if line[found.column : found.column + 1] == "\t" and not line[: found.column].strip():
+            return "a line begins with a tab: indent with spaces"
+    context = err.context or ""
+    if begun and found and begun.line != found.line:
+        context += f" that begins on line {begun.line + 1}"
+    return ", ".join(part for part in (context, err.problem) if part)
 
 
 class _Composer:

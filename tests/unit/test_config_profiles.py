@@ -8,7 +8,7 @@ import pytest
 
 from gateway.config import Quantity, Space, ValueType, WordOrder, load_profile
 from gateway.config.profile import CoilRelay, CommandRelay, ModuleLimit, Profile, RegisterRelay
-from gateway.config.profile_files import BUILT_IN, read_profile
+from gateway.config.profile_files import BUILT_IN, read_any_profile, read_profile
 from gateway.core.errors import CorrectFiles
 
 DELIVERED = sorted(
@@ -213,9 +213,9 @@ def test_module_limits_round_down_and_not_by_a_binary_fraction() -> None:
 
 BAD = {
     # one value
-    "power: {space: input, address: 1}": (
-        "8: values.power: expected voltage_v, current_a, power_w, power_factor, frequency_hz, "
-        "energy_wh, temperature_c, relay_on, alarm or input_on, not the text 'power'"
+    "power: {space: input, address: 1}": "8: values.power: unknown key; did you mean power_w?",
+    "power_w: {space: input, address: 10, stride: 1, scale: 1e300}": (
+        "8: values.power_w.scale: expected a number up to 1000000, not 1e+300"
     ),
     "power_w: {space: input}": "8: values.power_w.address: is missing",
     "power_w: {space: inputs, address: 1, stride: 1}": (
@@ -295,7 +295,7 @@ def test_a_value_that_is_wrong(tmp_path: Path, line: str, expected: str) -> None
         ("profile: test", "profile: other", "1: profile: the file is called test.yaml: give both"),
         ("profile: test", "profile: Te st", "1: profile: expected an id (small letters"),
         ("source: a document\n", "", "1: source: is missing"),
-        ("name: Test", "name: ''", "2: name: expected text of at least 1 characters, not"),
+        ("name: Test", "name: ''", "2: name: expected text that is not empty, not"),
         ("name: Test", "name: true", "2: name: expected text, not true"),
         ("style: coil", "style: coils", "8: relay.style: expected coil, register, command, not"),
         ("style: coil, ", "", "8: relay: style is missing: it says which kind it is"),
@@ -383,6 +383,11 @@ def test_a_value_that_is_wrong(tmp_path: Path, line: str, expected: str) -> None
         ),
         (
             "channels: 2",
+            "channels: 2\nwatchdog: {address: 65536, value: 9}",
+            "5: watchdog.address: is 65536 on the wire: the last address is 65535",
+        ),
+        (
+            "channels: 2",
             "channels: 2\ndefaults: {limits: {overpower: {above: 5}}}",
             "5: defaults.limits.overpower.above: unknown key; did you mean above_w?",
         ),
@@ -396,6 +401,28 @@ def test_a_profile_that_is_wrong(tmp_path: Path, old: str, new: str, expected: s
         return
     problems = refused(tmp_path, text)
     assert any(problem.startswith(f"test.yaml:{expected}") for problem in problems), problems
+
+
+def test_limits_that_collide_are_told_once(tmp_path: Path) -> None:
+    limits = "module_limits:\n" + "".join(
+        f"  - {{limit: {limit}, address: {address}, stride: 1}}\n"
+        for limit, address in (("overcurrent.above_a", 1), ("overpower.above_w", 2))
+    )
+    many = BASE.replace("channels: 2", f"channels: 8\n{limits}", 1)
+    assert refused(tmp_path, many) == [
+        "test.yaml:7: module_limits[1].address: holding 2 would take overpower.above_w and "
+        "overcurrent.above_a of channel 2"
+    ]
+
+
+def test_a_protocol_that_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "test.yaml"
+    path.write_text(BASE.replace("channels: 2", "channels: 2\nprotocol: canopen"), "utf-8")
+    with pytest.raises(CorrectFiles) as caught:
+        read_any_profile(path)
+    assert str(caught.value) == (
+        f"{path}:5: protocol: expected modbus or mqtt, not the text 'canopen'"
+    )
 
 
 def test_all_problems_of_a_profile_come_at_once(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.explain import MOST_TOLD
 from tests.support.site_text import load, refused, with_lines
 
 UNKNOWN_PROFILE = (
@@ -30,6 +31,20 @@ BAD: list[tuple[dict[int, str], list[str]]] = [
         ],
     ),
     ({1: "site: {id: 5}"}, ["1: site.id: expected text, not 5"]),
+    ({1: "site: {id: s, name: ''}"}, ["1: site.name: expected text that is not empty, not"]),
+    (
+        {1: 'site: {id: s, name: "a\\nb"}'},
+        ["1: site.name: expected one line of text without control characters, not the text"],
+    ),
+    (
+        {1: 'site: {id: s, name: "a\\e[2Jb"}'},
+        ["1: site.name: expected one line of text without control characters, not the text"],
+    ),
+    (
+        {12: '- id: north\n  name: "\\u202eevil"'},
+        ["13: stations[0].name: expected one line of text without control characters, not"],
+    ),
+    ({1: 'site: {id: s, name: "北门 é ‌"}'}, []),
     ({1: 'site: {id: "s\\n"}'}, ["1: site.id: expected an id"]),
     ({1: "site: {id: s}\nstate_dir: 7"}, ["2: state_dir: expected text, not 7"]),
     (
@@ -104,7 +119,7 @@ BAD: list[tuple[dict[int, str], list[str]]] = [
     ),
     (
         {4: "- {id: b2, kind: modbus-tcp, host: http://x}"},
-        ["4: buses[1].host: expected text of the form"],
+        ["4: buses[1].host: expected a host name or an address such as 192.0.2.10 or"],
     ),
     (
         {4: "- {id: b2, kind: modbus-rtu, port: /dev/../dev/ttyUSB0}"},
@@ -185,6 +200,10 @@ BAD: list[tuple[dict[int, str], list[str]]] = [
     (
         {16: "module: {device: m1, channels: 9-1}", 21: ""},
         [("16: PILE.module.channels: expected channels such as 1-10 or 1-4,7, not the text '9-1'")],
+    ),
+    (
+        {16: "module: {device: m1, channels: [1, 2]}", 21: ""},
+        ["16: PILE.module.channels: expected a whole number or text, not a list"],
     ),
     (
         {16: "module: {device: m1, channels: 0}", 21: ""},
@@ -422,6 +441,25 @@ def test_what_is_refused_and_where(
     for problem, start in zip(problems, expected, strict=True):
         assert problem.startswith(f"site.yaml:{start}".replace("PILE", PILE))
         assert "\n" not in problem
+
+
+def test_a_file_full_of_one_mistake_is_told_within_bounds(tmp_path: Path) -> None:
+    wrong = "".join(f"k{number}: 1\n" for number in range(1_000))
+    problems = refused(tmp_path, f"{with_lines({})}{wrong}")
+    assert len(problems) == MOST_TOLD + 1
+    assert f"site.yaml:1: and {1_000 - MOST_TOLD} more problems here: correct these" in problems[0]
+
+
+def test_a_folder_of_profiles_that_may_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    problems = refused(tmp_path, with_lines({1: "site: {id: s}\nprofiles: [mine]"}))
+    assert problems == [
+        f"site.yaml:2: profiles[0]: {tmp_path}/mine may not be read by this user: "
+        "check owner and mode"
+    ]
 
 
 def test_all_errors_of_all_files_come_at_once(tmp_path: Path) -> None:

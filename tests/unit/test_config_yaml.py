@@ -233,3 +233,16 @@ def test_a_file_of_somebody_else_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(CorrectFiles, match="may not be read by this user: check owner and mode"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a:\n\tb: 1\n", "f:2: not valid YAML: a line begins with a tab: indent with spaces"),
+        ("a:\n  - 1\n\t- 2\n", "f:3: not valid YAML: a line begins with a tab: indent with"),
+        ("a: 1\nb: 'x\nc: 1\nd: 2\n", "f:5: not valid YAML: while scanning a quoted scalar that "),
+        ("a: {b: 1\nc: 1\n", "f:2: not valid YAML: while parsing a flow mapping that begins on"),
+    ],
+)
+def test_an_error_of_form_says_where_it_begins(text: str, told: str) -> None:
+    assert refused(text).startswith(told)
