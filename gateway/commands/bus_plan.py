@@ -20,7 +20,7 @@ def print_plans(site: Site, *, requests: bool) -> list[str]:
         if requests:
             _print(_request_rows(plan))
         _print(_device_rows(plan))
-    broken = [line for plan in plans for line in _broken(plan, site.promise_cut_off_ms)]
+    broken = [line for plan in plans for line in _broken(plan, site)]
     if not broken:
         click.echo(_promise(site, plans))
     return broken
@@ -100,22 +100,24 @@ def _print(rows: Iterable[Sequence[str]]) -> None:
         click.echo(f"  {'  '.join(cells)}".rstrip())
 
 
-def _broken(plan: BusPlan, promise_ms: int) -> Iterable[str]:
+def _broken(plan: BusPlan, site: Site) -> Iterable[str]:
     """Say what can't be kept while every device answers: the promise, or what silence means."""
+    promise = f"promise.cut_off_ms: {site.promise_cut_off_ms} ms"
     if plan.detection.idle_worst_ms >= plan.silence_ms:
+        place = site.place("bus", plan.bus)
         yield (
-            f"limits.silence.delay_s: values on bus {plan.bus} may be "
+            f"{place}: limits.silence.delay_s: values on bus {plan.bus} may be "
             f"{plan.detection.idle_worst_ms:.0f} ms old while every device answers, and after "
             f"{plan.silence_ms:.0f} ms they are taken for silent: raise the baud rate, put fewer "
             "devices on the bus, or allow more (a module's watchdog counts, too)"
         )
     for device in plan.devices:
-        if device.worst_cut_all_ms > promise_ms:
+        if device.worst_cut_all_ms > site.promise_cut_off_ms:
             worst = f"one outlet {device.worst_cut_ms:.0f} ms, all {device.worst_cut_all_ms:.0f} ms"
+            place = site.place("device", device.device)
             yield (
-                f"promise.cut_off_ms: {promise_ms} ms is not kept by {device.device} on bus "
-                f"{plan.bus} ({worst}): poll more often, raise the baud rate, or put fewer "
-                "devices on the bus"
+                f"{place}: {promise} is not kept by {device.device} on bus {plan.bus} ({worst}): "
+                "poll more often, raise the baud rate, or put fewer devices on the bus"
             )
 
 

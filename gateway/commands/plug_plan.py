@@ -18,7 +18,11 @@ def print_plug_plans(site: Site) -> list[str]:
         plan = plan_mqtt(bus, site)
         click.echo(_bus_line(bus, plan))
         _print(_rows(plan))
-        lines = [_broken(bus, plug) for plug in plan.plugs if plug.outlets and not plug.is_kept]
+        lines = [
+            f"{site.place('device', plug.device)}: {_broken(bus, plug)}"
+            for plug in plan.plugs
+            if plug.outlets and not plug.is_kept
+        ]
         if not lines:
             click.echo(_kept(plan))
         broken += lines

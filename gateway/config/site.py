@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ from gateway.config.site_model import (
 )
 from gateway.config.site_mqtt import read_broker
 from gateway.config.site_outlets import Layout, OutletDraft, read_layout
-from gateway.config.yaml_source import Source, read_yaml
+from gateway.config.yaml_source import Source, key_text, read_yaml
 from gateway.core.errors import CorrectFiles, Problem
 
 DEFAULT_STATE_DIR = "/var/lib/pilegate"
@@ -104,6 +105,7 @@ def load_site(path: Path) -> Site:
         guard=settings.guard,
         serve=settings.serve,
         warnings=tuple(str(warning) for warning in _sorted(found.warnings, found.source)),
+        places=dict(_places(found.source)),
     )
 
 
@@ -198,6 +200,14 @@ def _usable(layout: Layout, hardware: Hardware) -> list[OutletDraft]:
         if draft.relay.device in hardware.devices
         and (draft.meter is None or draft.meter.device in hardware.devices)
     ]
+
+
+def _places(source: Source) -> Iterator[tuple[str, str]]:
+    """Say where each bus and each device of a checked file stands."""
+    for kind, key in (("bus", "buses"), ("device", "devices")):
+        for index, entry in enumerate(source.data[key]):
+            at = (key, index)
+            yield f"{kind}/{entry['id']}", f"{source.file}:{source.line(at)}: {key_text(at)}"
 
 
 def _sorted(problems: list[Problem], source: Source) -> list[Problem]:

@@ -208,9 +208,7 @@ class MqttItem(FileModel):
     """Id of the bus."""
     kind: Literal["mqtt"]
     """MQTT 3.1.1."""
-    host: str = Field(
-        default="127.0.0.1", pattern=HOST_PATTERN, examples=["127.0.0.1"]
-    )
+    host: str = Field(default="127.0.0.1", pattern=HOST_PATTERN, examples=["127.0.0.1"])
     """Host name or address of the broker."""
     port: int | None = Field(default=None, ge=1, le=0xFFFF, examples=[1883])
     """TCP port; null: 1883, or 8883 with tls."""

@@ -222,6 +222,12 @@ class Site:
     serve: ServeSettings = field(default_factory=ServeSettings)
     warnings: tuple[str, ...] = ()
     """One line each, with file, line and key."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where buses and devices stand (``file:line: key``), by ``bus/ID`` and ``device/ID``."""
+
+    def place(self, kind: Literal["bus", "device"], name: str) -> str:
+        """Say where a bus or a device stands: its file at the least."""
+        return self.places.get(f"{kind}/{name}", str(self.file))
 
     @property
     def all_buses(self) -> tuple[AnyBus, ...]:

@@ -58,7 +58,7 @@ def lines(text: str) -> list[str]:
 def check(site: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], str]:
     status = run(["check", str(site)])
     told = capsys.readouterr()
-    return status, told.out.splitlines(), told.err
+    return status, told.out.splitlines(), told.err.replace(str(site), "SITE")
 
 
 def test_a_bus_with_time_to_spare_is_read_whole(
@@ -109,8 +109,9 @@ def test_a_promise_that_is_not_kept_is_refused(
     assert len(refused) == 16
     assert refused[:1] == lines(
         """
-        pilegate: promise.cut_off_ms: 2000 ms is not kept by m1 on bus line (one outlet 2590 ms,|
-         all 2593 ms): poll more often, raise the baud rate, or put fewer devices on the bus
+        pilegate: SITE:8: devices[0]: promise.cut_off_ms: 2000 ms is not kept by m1 on bus line|
+         (one outlet 2590 ms, all 2593 ms): poll more often, raise the baud rate, or put fewer|
+         devices on the bus
         """
     )
 
@@ -123,8 +124,8 @@ def test_values_that_get_older_than_silence_are_refused(
     assert status == 2
     assert errors.splitlines() == lines(
         """
-        pilegate: limits.silence.delay_s: values on bus line may be 6194 ms old while every device|
-         answers, and after 5000 ms they are taken for silent: raise the baud rate, put fewer|
-         devices on the bus, or allow more (a module's watchdog counts, too)
+        pilegate: SITE:6: buses[0]: limits.silence.delay_s: values on bus line may be 6194 ms old|
+         while every device answers, and after 5000 ms they are taken for silent: raise the baud|
+         rate, put fewer devices on the bus, or allow more (a module's watchdog counts, too)
         """
     )

@@ -119,7 +119,10 @@ def test_everything_a_bus_may_say(tmp_path: Path) -> None:
     ("change", "problem"),
     [
         (bus("prot: 1"), "site.yaml:3: buses[0].prot: unknown key; did you mean port?"),
-        (bus("client_id: a b"), "site.yaml:3: buses[0].client_id: expected letters, digits, '.', '_' and"),
+        (
+            bus("client_id: a b"),
+            "site.yaml:3: buses[0].client_id: expected letters, digits, '.', '_' and",
+        ),
         (
             bus("password_file: x"),
             "site.yaml:3: buses[0].password_file: there is no password without a username",

@@ -410,8 +410,10 @@ def test_limits_that_collide_are_told_once(tmp_path: Path) -> None:
     )
     many = BASE.replace("channels: 2", f"channels: 8\n{limits}", 1)
     assert refused(tmp_path, many) == [
-        "test.yaml:7: module_limits[1].address: holding 2 would take overpower.above_w and "
-        "overcurrent.above_a of channel 2"
+        (
+            "test.yaml:7: module_limits[1].address: holding 2 would take overpower.above_w and "
+            "overcurrent.above_a of channel 2"
+        )
     ]
 
 

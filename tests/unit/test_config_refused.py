@@ -457,8 +457,10 @@ def test_a_folder_of_profiles_that_may_not_be_read(
     monkeypatch.setattr("os.access", lambda *_: False)
     problems = refused(tmp_path, with_lines({1: "site: {id: s}\nprofiles: [mine]"}))
     assert problems == [
-        f"site.yaml:2: profiles[0]: {tmp_path}/mine may not be read by this user: "
-        "check owner and mode"
+        (
+            f"site.yaml:2: profiles[0]: {tmp_path}/mine may not be read by this user: "
+            "check owner and mode"
+        )
     ]
 
 
