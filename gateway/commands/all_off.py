@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from gateway.commands.ask import all_outlets, ask_at, guard_pid
+from gateway.commands.ask import all_outlets, ask_at, guard_pid, other_site
 from gateway.commands.failure import Unsuccessful, line_of
 from gateway.commands.identity import actor
 from gateway.commands.settings import Settings, global_options, pass_settings
@@ -41,15 +42,26 @@ def all_off(settings: Settings, direct: bool, reason: str) -> None:
     elif pid is not None:
         try:
             _through_guard(socket, pid, reason)
+            told = other_site(settings)
         except Unsuccessful:
             raise
         except PilegateError as error:
             _tell(f"{line_of(error)}; driving the buses from here")
         else:
-            return
+            if not told:
+                return
+            _tell(f"{told}; driving the buses of {settings.site_file()}, too")
+            pid = None
+    elif _is_closed_to_us(socket):
+        _tell(f"{socket}: this user may not speak to the guard; driving the buses from here")
     from gateway.commands.direct import switch_off_all  # noqa: PLC0415 - brings in the drivers
 
     switch_off_all(settings.site(), guard_pid=pid)
+
+
+def _is_closed_to_us(socket: Path) -> bool:
+    """Say whether a guard may run that only others may ask."""
+    return os.path.exists(socket) and not os.access(socket, os.W_OK)  # noqa: PTH110 - never raises
 
 
 def _through_guard(socket: Path, pid: int, reason: str) -> None:

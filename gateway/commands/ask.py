@@ -14,7 +14,7 @@ from gateway.core.errors import FixInstallation
 from gateway.link.address import connect_unix
 from gateway.link.messages import OutletView
 from gateway.link.once import call_once
-from gateway.link.requests import Method, SnapshotPage
+from gateway.link.requests import HelloAnswer, Method, SnapshotPage
 
 _UCRED = struct.Struct("3i")
 """pid, uid, gid of SO_PEERCRED, unix(7)."""
@@ -57,6 +57,20 @@ def all_outlets(socket_path: Path) -> list[OutletView]:
         if page.next is None:
             return views
         after = page.next
+
+
+def other_site(settings: Settings) -> str:
+    """Say that the guard keeps another site than the site file is of; empty when it does not."""
+    meant = settings.site_id()
+    if meant is None:
+        return ""
+    kept = HelloAnswer.from_json(ask(settings, Method.HELLO)).site
+    if kept == meant:
+        return ""
+    return (
+        f"the guard at {settings.socket()} keeps site {kept}, and {settings.site_file()} is of "
+        f"site {meant}: correct --site or --state-dir, or start that site's guard"
+    )
 
 
 def guard_pid(path: Path) -> int | None:

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from gateway.commands.ask import ask, ask_outlets
+from gateway.commands.ask import ask, ask_outlets, other_site
 from gateway.commands.params import TARGET
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.commands.target import Target
@@ -24,13 +24,22 @@ from gateway.link.requests import HelloAnswer, Method
 def outlets(settings: Settings, target: Target, as_json: bool) -> None:
     """Show the outlets of TARGET (by default the site) as a table."""
     views = _views(settings, target)
+    if told := other_site(settings):
+        click.echo(f"pilegate: {told}", err=True)
     if as_json:
         click.echo(json.dumps([view.to_json() for view in views]))
         return
     from gateway.commands.tables import console, outlet_table  # noqa: PLC0415 - rich is slow
 
     out = console()
-    out.print(outlet_table(views, width=out.width, now_utc_ms=time.time_ns() // 1_000_000))
+    table = outlet_table(views, width=out.width, now_utc_ms=time.time_ns() // 1_000_000)
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def _views(settings: Settings, target: Target) -> list[OutletView]:

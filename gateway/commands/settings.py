@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from gateway.core.errors import CorrectFiles, CorrectInput, Problem
+from gateway.core.errors import CorrectFiles, CorrectInput, PilegateError, Problem
 from gateway.link.address import SOCKET_NAME
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ SITE_PLACES = (Path("site.yaml"), Path("/etc/pilegate/site.yaml"))
 DEFAULT_STATE_DIR = Path("/var/lib/pilegate")
 
 _STATE_DIR_LINE = re.compile(rb"^(?:state_dir|\"state_dir\"|'state_dir')[ \t]*:", re.MULTILINE)
+_SITE_LINES = re.compile(rb"^site[ \t]*:[^\n]*\n?(?:[ \t]+[^\n]*\n?|[ \t]*\n)*", re.MULTILINE)
 _BLOCK_START = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:\s*(?:#[^\n]*|---[^\n]*|%[^\n]*)?\n)*[\w\"']")
 
 
@@ -72,6 +73,19 @@ class Settings:
             return DEFAULT_STATE_DIR
         return _declared_state_dir(path, text) or self.site().state_dir
 
+    def site_id(self) -> str | None:
+        """Read the id of the site that is meant; None when nothing says so.
+
+        With --state-dir alone that directory's guard is meant, whatever it keeps. Nothing is
+        validated, for the same reasons.
+        """
+        if self.site_option is None and self.state_dir_option is not None:
+            return None
+        try:
+            return _declared_site_id(_read(self.site_file()))
+        except (PilegateError, OSError):
+            return None
+
     def socket(self) -> Path:
         """Say where the guard listens."""
         return self.state_dir() / SOCKET_NAME
@@ -105,6 +119,20 @@ def _declared_state_dir(path: Path, text: bytes) -> Path | None:
     except (yaml.YAMLError, AttributeError, StopIteration):
         return None
     return path.parent / value if isinstance(value, str) and value else None
+
+
+def _declared_site_id(text: bytes) -> str | None:
+    """Read the top-level ``site:`` with what is indented below it; None when that is not enough."""
+    match = _SITE_LINES.search(text)
+    if match is None:
+        return None
+    import yaml  # noqa: PLC0415 - as above
+
+    try:
+        found = yaml.safe_load(match[0])["site"]["id"]
+    except (yaml.YAMLError, TypeError, KeyError, ValueError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _store(name: str) -> Callable[[click.Context, click.Parameter, object], None]:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import click
 
-from gateway.commands.ask import ask, ask_outlets
+from gateway.commands.ask import ask, ask_outlets, other_site
 from gateway.commands.failure import Unsuccessful
 from gateway.commands.identity import actor
-from gateway.commands.params import DURATION, TARGET
+from gateway.commands.params import AMOUNT, DURATION, TARGET
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.commands.show import power, until
 from gateway.commands.target import Target
@@ -40,8 +40,8 @@ LINE_NAMES = 20
 @click.option(
     "--for", "for_s", type=DURATION, required=True, help="How long at most: 90s, 30m, 2h, 1h30m."
 )
-@click.option("--energy-wh", type=click.FloatRange(min=0, min_open=True), help="End after so much.")
-@click.option("--power-w", type=click.FloatRange(min=0, min_open=True), help="Cut above so much.")
+@click.option("--energy-wh", type=AMOUNT, help="End after so much.")
+@click.option("--power-w", type=AMOUNT, help="Cut above so much.")
 @_REASON
 @click.option(
     "--wait/--no-wait", default=True, help="Wait until a sample shows it on (the default)."
@@ -70,6 +70,7 @@ def on(
         power_w=power_w,
         request_id=os.urandom(16).hex(),
     )
+    _refuse_other_site(settings)
     if not wait:
         answer = OnAnswer.from_json(ask(settings, Method.ON, **request.to_json()))
         now_ms = time.time_ns() // 1_000_000
@@ -153,9 +154,21 @@ _NOTHING = {
 }
 
 
+def _refuse_other_site(settings: Settings) -> None:
+    """Raise CorrectInput before something is allowed in a site that is not meant."""
+    if told := other_site(settings):
+        raise CorrectInput(told, field="site")
+
+
+_MAKES_SAFE = {Method.OFF, Method.LOCK}
+"""Done first, whatever else is wrong."""
+
+
 def _command(
     settings: Settings, method: Method, target: Target, reason: str, *, on_site: bool = False
 ) -> None:
+    if method not in _MAKES_SAFE:
+        _refuse_other_site(settings)
     request = TargetRequest(
         target=resolve(settings, target),
         actor=actor(),
@@ -170,6 +183,8 @@ def _command(
         click.echo(f"{_DONE[method]}: {names(done)}")
     elif not refused:
         click.echo(f"{target}: {_NOTHING[method]}")
+    if method in _MAKES_SAFE and (told := other_site(settings)):
+        click.echo(f"pilegate: {told}", err=True)
     if refused:
         raise Unsuccessful(_refusals(method, target, refused))
 

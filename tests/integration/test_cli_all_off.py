@@ -220,3 +220,32 @@ def test_a_guard_that_refuses_is_passed_over(
     err = capsys.readouterr().err
     assert f"a guard runs (pid {os.getpid()}); it is passed over" in err
     assert f"end it with 'kill -9 {os.getpid()}'" in err
+
+
+def test_the_guard_of_another_site_does_not_stand_for_this_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = resolve(SITES / "demo-tcp.yaml", tmp_path)
+    text = place.site_file.read_text(encoding="utf-8")
+    place.site_file.write_text(text.replace("id: demo", "id: other", 1), encoding="utf-8")
+    with fake_guard(place.state_dir) as guard:
+        guard.answers["off"] = {"outlets": [{"outlet": "n1-1", "result": "done"}]}
+        guard.views = [view("n1-1")]
+        assert all_off_at(place) == 1
+    out, err = capsys.readouterr()
+    assert "samples show all 1 outlets off" in out
+    assert "net1: 0 of 10 outlets took the off" in out
+    assert "keeps site demo, and" in err
+    assert f"driving the buses of {place.site_file}, too" in err
+
+
+def test_a_guard_that_may_not_be_asked_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = resolve(SITES / "demo-tcp.yaml", tmp_path)
+    monkeypatch.setattr(all_off, "guard_pid", lambda _path: None)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with fake_guard(place.state_dir):
+        assert all_off_at(place) == 1
+    err = capsys.readouterr().err
+    assert "guard.sock: this user may not speak to the guard; driving the buses from here" in err

@@ -222,3 +222,47 @@ def test_off_imports_nothing_that_is_slow(guard: FakeGuard, tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr
     assert guard.params("off")["target"] == {"kind": "outlet", "id": "n1-1"}
+
+
+@pytest.fixture
+def other(tmp_path: Path, guard: FakeGuard) -> Path:
+    """Give the file of another site than the one that the guard keeps."""
+    guard.views = [view("n1-3")]
+    path = tmp_path / "other.yaml"
+    path.write_text("site: {id: other}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "arguments", [["on", "n1-3", "--for", "1h"], ["unlock", "n1-3"], ["reset", "n1-3"]]
+)
+def test_nothing_is_allowed_in_a_site_that_is_not_meant(
+    guard: FakeGuard, other: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run(["--site", str(other), *arguments]) == 2
+    err = capsys.readouterr().err
+    assert f"keeps site demo, and {other} is of site other: correct --site" in err
+    assert set(guard.methods()) == {"hello"}
+
+
+@pytest.mark.parametrize("command", ["off", "lock"])
+def test_what_makes_safe_is_done_first(
+    guard: FakeGuard, other: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    guard.answers[command] = {"outlets": [{"outlet": "n1-3", "result": "done"}]}
+    assert run(["--site", str(other), command, "n1-3"]) == 0
+    out, err = capsys.readouterr()
+    assert "n1-3" in out
+    assert "keeps site demo, and" in err
+
+
+def test_a_table_of_another_site_says_so_and_has_no_blanks_at_the_ends(
+    guard: FakeGuard, other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guard.views
+    assert run(["--site", str(other), "outlets"]) == 0
+    out, err = capsys.readouterr()
+    assert "keeps site demo, and" in err
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+    assert run(["outlets"]) == 0
+    assert capsys.readouterr().err == ""

@@ -136,6 +136,7 @@ def test_a_path_that_holds_no_site_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    *,
     command: list[str],
     name: str,
     told: str,
@@ -147,3 +148,34 @@ def test_a_path_that_holds_no_site_file(
     path = tmp_path / name
     assert run(["--site", str(path), *command]) == 2
     assert capsys.readouterr().err.startswith(f"pilegate: {path}: {told}")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("site: {id: shed-7, name: S}\nbuses: []\n", "shed-7"),
+        ("buses: []\nsite:\n  name: S\n\n  id: shed-7\nother: 1\n", "shed-7"),
+        ("site:\n  {id: shed-7,\n   name: S}\n", "shed-7"),
+        ("site: {id: 7}\n", None),
+        ("site: {name: S}\n", None),
+        ("site: shed\n", None),
+        ("site: {id: [\n", None),
+        ("buses: [{id: shed-7}]\n", None),
+    ],
+)
+def test_which_site_is_meant(tmp_path: Path, text: str, found: str | None) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert Settings(site_option=path).site_id() == found
+
+
+def test_a_state_directory_alone_means_whatever_its_guard_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = site_file(tmp_path, "")
+    assert Settings().site_id() == "demo"
+    assert Settings(state_dir_option=tmp_path).site_id() is None
+    assert Settings(state_dir_option=tmp_path, site_option=path).site_id() == "demo"
+    path.unlink()
+    assert Settings(site_option=path).site_id() is None
