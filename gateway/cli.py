@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -80,6 +81,7 @@ def cli() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; never raises, never shows a traceback."""
     settings = Settings()
+    _take_any_text()
     try:
         status = cli.main(
             args=list(arguments), prog_name="pilegate", standalone_mode=False, obj=settings
@@ -125,6 +127,14 @@ def _usage_line(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "pilegate"
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{path}: {message[:1].lower()}{message[1:]} (see {path} --help)"
+
+
+def _take_any_text() -> None:
+    """Let output go wherever there is one, with a ``?`` for what its encoding lacks."""
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for good
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _say(text: str) -> None:

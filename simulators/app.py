@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from gateway.core.errors import CorrectFiles, CorrectInput, PilegateError
 from simulators.load_specs import TraceSpec
@@ -64,13 +64,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = make_plan(arguments)
         return asyncio.run(_run(plan, wait_start=arguments.wait_start))
     except PilegateError as err:
-        told = str(err) if isinstance(err, CorrectFiles) else f"pilegate sim: {err}"
-        print(told, file=sys.stderr)  # noqa: T201 - a command's own output
+        lines = err.problems if isinstance(err, CorrectFiles) else [err]
+        for line in lines:
+            print(f"pilegate sim: {line}", file=sys.stderr)  # noqa: T201 - a command's own output
         return 2 if isinstance(err, (CorrectFiles, CorrectInput)) else 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pilegate sim",
         description="Simulate a site's modules, meters and chargers, by Modbus TCP and RTU.",
     )
@@ -273,7 +281,7 @@ class Simulation:
         """Close every port; symbolic links are removed."""
         for bus in self.brokers:
             await bus.close()
-        for line in self._lines:
+        for line in reversed(self._lines):  # the first may have made the folder of all links
             line.close()
         for server in self._servers:
             await server.close()

@@ -94,20 +94,17 @@ def judge(
 
 def table(verdict: Verdict) -> str:
     """Write a verdict as lines of text with aligned columns."""
-    rows = [("event", "outlet", "reason", "after", "bound", "measured", "result")]
+    rows = [("event", "outlet", "reason", "after", "bound", "delay", "result")]
     for line in verdict.lines:
         result = f"{line.result}: {line.note}" if line.note else str(line.result)
-        bound, delay = _seconds(line.bound_s), _seconds(line.delay_s)
+        bound = "-" if line.bound_s is None else f"{line.bound_s:g} s"
+        delay = "-" if line.delay_s is None else f"{line.delay_s:.2f} s"
         rows.append((line.event, line.about, line.reason, line.after, bound, delay, result))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} s"
 
 
 def _fact(item: Mapping[str, Any]) -> _Fact:

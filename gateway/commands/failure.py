@@ -66,6 +66,8 @@ _ADVICE = {
     errno.EACCES: " (run as the guard's user, or ask for the right)",
     errno.EPERM: " (run as the guard's user, or ask for the right)",
     errno.EROFS: " (the disk is mounted read-only: choose another place or remount it)",
+    errno.ENOTDIR: " (a file stands where a folder is wanted: choose another place)",
+    errno.ENAMETOOLONG: " (choose a shorter path)",
     errno.ENOSPC: " (the disk is full: free some space)",
     errno.EADDRINUSE: " (another program listens there: stop it or choose another port)",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
 from gateway.commands.target import Target, parse_target
@@ -28,6 +30,23 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
+class Amount(click.ParamType[float]):
+    """A number above 0; not ``nan``, and not ``inf``."""
+
+    name = "number"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            amount = float(str(value))
+        except ValueError:
+            amount = math.nan
+        if not 0 < amount < math.inf:
+            self.fail(f"{value!r} is no number above 0", param, ctx)
+        return amount
+
+
 class TargetType(click.ParamType[Target]):
     """An outlet, pile/ID, station/ID or site."""
 
@@ -43,4 +62,5 @@ class TargetType(click.ParamType[Target]):
 
 
 DURATION = Duration()
+AMOUNT = Amount()
 TARGET = TargetType()

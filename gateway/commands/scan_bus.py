@@ -102,7 +102,10 @@ async def _scan(
     for bus in buses:
         known = {place.found.unit for place in places}
         left = [unit for unit in units if unit not in known]
-        _progress(f"{where(bus)}: {len(left)} units, {_duration(bus, len(left))}", ends=True)
+        _progress(
+            f"{where(bus)}: {len(left)} unit{'s' * (len(left) != 1)}, {_duration(bus, len(left))}",
+            ends=True,
+        )
         async with Visit(bus) as visit:
             survey = Survey(visit, profiles)
             for unit in left:

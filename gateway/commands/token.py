@@ -59,6 +59,8 @@ def list_(settings: Settings, as_json: bool) -> None:
 
     site = settings.site()
     views = asyncio.run(list_tokens(site.serve.database, folder=site.state_dir))
+    if not views:
+        click.echo("no tokens yet: pilegate token create NAME --role viewer", err=True)
     if as_json:
         from dataclasses import asdict  # noqa: PLC0415 - only here
 

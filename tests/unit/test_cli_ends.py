@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import sys
 from collections.abc import Callable
 
 import click
@@ -114,6 +116,12 @@ def test_interrupts_are_quiet(
         (["on", "n1-1"], "pilegate on: missing option '--for'"),
         (["on", "n1-1", "--for", "soon"], "'soon' is not a duration: write 90s, 30m, 2h"),
         (["on", "n1-1", "--for", "0s"], "'0s' is no time at all"),
+        (["on", "n1-1", "--for", "1h", "--energy-wh", "nan"], "'nan' is no number above 0"),
+        (["on", "n1-1", "--for", "1h", "--power-w", "inf"], "'inf' is no number above 0"),
+        (["on", "n1-1", "--for", "1h", "--power-w", "-1"], "'-1' is no number above 0"),
+        (["sim", "--bogus"], "pilegate sim: unrecognized arguments: --bogus (see pilegate sim"),
+        (["sim"], "pilegate sim: name a scenario or a site"),
+        (["sim", "--scenario", "nope"], "pilegate sim: nope: "),
         (["on", "pile/n1", "--for", "1h"], "'pile/n1': only one outlet at a time goes on"),
         (["off"], "pilegate off: missing argument 'TARGET'"),
         (["off", "pile/"], "'pile/' is not a target: write an outlet (n1-3), pile/n1"),
@@ -154,3 +162,21 @@ def test_schemas_are_json_schemas(capsys: pytest.CaptureFixture[str]) -> None:
     for kind, key in (("site", "stations"), ("profile", "values")):
         assert run(["schema", kind]) == 0
         assert f'"{key}"' in capsys.readouterr().out
+
+
+def test_output_that_is_closed_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run(["scenario", "list"]) == 0
+
+
+def test_output_takes_any_text_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+
+    @click.command()
+    def tells() -> None:
+        print("Tor 北门 …")  # noqa: T201 - as rich does, past click
+
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: tells)
+    assert run(["tells"]) == 0
+    assert raw.getvalue() == b"Tor ?? ?\n"

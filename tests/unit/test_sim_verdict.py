@@ -120,8 +120,8 @@ def test_the_table_shows_every_line() -> None:
     )
     text = table(verdict).splitlines()
 
-    assert text[0].split() == ["event", "outlet", "reason", "after", "bound", "measured", "result"]
-    assert text[1].split() == ["outlet.cut", "n1-1", "over", "2.00", "s", "0.25", "s", "ok"]
+    assert text[0].split() == ["event", "outlet", "reason", "after", "bound", "delay", "result"]
+    assert text[1].split() == ["outlet.cut", "n1-1", "over", "2", "s", "0.25", "s", "ok"]
     assert text[2].endswith("early: not before 1 s")
     assert text[3].split()[-1] == "unexpected"
     assert len(text) == 4
