@@ -52,8 +52,12 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
-        self.shown = engine.url.render_as_string(hide_password=True)
-        """Its address for people, without the password."""
+        self.shown = (
+            str(engine.url.database)
+            if self.is_sqlite
+            else engine.url.render_as_string(hide_password=True)
+        )
+        """Its file or its address for people, without the password."""
         self._write = async_sessionmaker(engine, expire_on_commit=False)
         reader = engine.execution_options(**{_BEGIN: "BEGIN"})
         self._read = async_sessionmaker(reader, expire_on_commit=False)
@@ -166,11 +170,26 @@ def _create_private(path: Path) -> None:
             owner = path.parent.stat()
             os.chown(path, owner.st_uid, owner.st_gid)
     except FileExistsError:
-        return
+        _try_to_open(path)
     except OSError as err:
         raise FixInstallation(
             f"database {path} can't be created: {err.strerror}: make its folder exist and be "
             "writable for this user"
+        ) from err
+
+
+def _try_to_open(path: Path) -> None:
+    """Open an existing file as SQLite will. Raises FixInstallation where it can't.
+
+    A connection that fails is not left to aiosqlite: its thread complains at length when the
+    program, having said what is wrong, has ended its loop.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as err:
+        raise FixInstallation(
+            f"database {path} can't be opened: {err.strerror}: give it back to this user, or "
+            "correct serve.database"
         ) from err
 
 

@@ -189,3 +189,19 @@ def test_addresses_are_resolved(text_: str, shown: str) -> None:
 def test_other_addresses_are_refused(wrong: str) -> None:
     with pytest.raises(FixInstallation, match=r"serve\.database"):
         resolve_url(wrong, Path("/state"))
+
+
+def test_what_is_no_file_is_told_before_anything_is_connected(tmp_path: Path) -> None:
+    (tmp_path / "serve.db").mkdir()
+    with pytest.raises(FixInstallation) as caught:
+        open_database(resolve_url("sqlite:///serve.db", tmp_path))
+    assert str(caught.value) == (
+        f"database {tmp_path}/serve.db can't be opened: Is a directory: give it back to this "
+        "user, or correct serve.database"
+    )
+
+
+def test_a_database_is_named_by_its_file(tmp_path: Path) -> None:
+    database = open_database(resolve_url("sqlite:///serve.db", tmp_path))
+    assert database.shown == f"{tmp_path}/serve.db"
+    asyncio.run(database.close())
