@@ -124,24 +124,23 @@ def install(app: FastAPI) -> None:
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the problems an operation may answer with, for the document."""
+    return {status: _described(status) for status in statuses}
+
+
+def _described(status: int) -> dict[str, Any]:
+    code = CODES.get(status, "idempotency_key_reused")
+    example = {
+        "type": f"urn:pilegate:problem:{code}",
+        "title": TITLES[status],
+        "status": status,
+        "detail": _EXAMPLES.get(status, TITLES[status]),
+        "code": code,
+    }
+    schema = {"$ref": "#/components/schemas/ProblemBody"}
     return {
-        status: {
-            "model": ProblemBody,
-            "description": TITLES[status],
-            "content": {
-                MEDIA_TYPE: {
-                    "schema": {"$ref": "#/components/schemas/ProblemBody"},
-                    "example": {
-                        "type": f"urn:pilegate:problem:{CODES.get(status, 'latched')}",
-                        "title": TITLES[status],
-                        "status": status,
-                        "detail": _EXAMPLES.get(status, TITLES[status]),
-                        "code": CODES.get(status, "latched"),
-                    },
-                }
-            },
-        }
-        for status in statuses
+        "model": ProblemBody,
+        "description": TITLES[status],
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
     }
 
 
@@ -175,7 +174,7 @@ async def _of_http(_request: Request, err: Exception) -> Response:
     assert isinstance(err, HTTPException)
     detail = _DETAILS.get(err.status_code, str(err.detail))
     if err.status_code == HTTPStatus.BAD_REQUEST:
-        detail = "the body is not JSON in UTF-8"
+        detail = "the body can't be read"
     return problem(err.status_code, detail, headers=err.headers)
 
 
@@ -183,8 +182,9 @@ async def _of_validation(_request: Request, err: Exception) -> Response:
     assert isinstance(err, RequestValidationError)
     found = err.errors()
     if any(error["type"] == "json_invalid" for error in found):
-        at = found[0]["loc"][-1]
-        return problem(400, f"the body is not JSON: see character {at}")
+        at, why = found[0]["loc"][-1], found[0]["ctx"]["error"]
+        where = f" (see character {at})" if at else ""
+        return problem(400, f"the body is not JSON: {why}{where}")
     errors = [_field_error(error) for error in found[:MOST_FIELD_ERRORS]]
     first = errors[0]
     detail = f"{first['field'] or first['in']}: {first['message']}"

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from api.schemas.common import Name, Output, QueryInput, UtcMs, example
+from gateway.serve.events import KINDS
+
+
+def _known(kind: str) -> str:
+    if kind not in KINDS:
+        known = ", ".join(sorted(KINDS))
+        raise PydanticCustomError("unknown_kind", "is none of {known}", {"known": known})
+    return kind
+
+
+Kind = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": sorted(KINDS)})]
+"""A kind that can be asked for. What is shown may also be of a kind from an older program."""
 
 
 class EventFilter(QueryInput):
     """Which events are wanted."""
 
-    kind: list[str] = Field(
+    kind: list[Kind] = Field(
         [],
         max_length=32,
         description="Only events of this kind; may be given several times.",

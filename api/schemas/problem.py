@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.schemas.common import Output, example
 
@@ -22,13 +22,17 @@ class FieldError(Output):
 class ProblemBody(Output):
     """A problem document (RFC 9457), sent as `application/problem+json`."""
 
-    model_config = example(
-        type="urn:pilegate:problem:invalid",
-        title="The request is wrong",
-        status=422,
-        detail="lease.for_s: must be at least 1",
-        code="invalid",
-        errors=[{"in": "body", "field": "lease.for_s", "message": "must be at least 1"}],
+    model_config = ConfigDict(
+        # What has a default is left out where there is nothing to say.
+        json_schema_serialization_defaults_required=False,
+        **example(
+            type="urn:pilegate:problem:invalid",
+            title="The request is wrong",
+            status=422,
+            detail="lease.for_s: must be at least 1",
+            code="invalid",
+            errors=[{"in": "body", "field": "lease.for_s", "message": "must be at least 1"}],
+        ),
     )
 
     type: str = Field(description="`urn:pilegate:problem:` and the code.")
@@ -37,8 +41,8 @@ class ProblemBody(Output):
     detail: str = Field(description="What happened here and what to do, in one line.")
     code: str = Field(description="A stable word for programs.")
     errors: list[FieldError] = Field(
-        default=[], description="With status 422: everything that is wrong, at once."
+        default=[], description="Only with status 422: everything that is wrong, at once."
     )
     retry_after_s: float | None = Field(
-        default=None, description="When it is worth trying again, in seconds."
+        default=None, description="Only with status 503: when to try again, in seconds."
     )

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 
 import api.schemas
 from api.app import make_inner_app
+from api.problems import problem
 from api.schemas.commands import EXAMPLES, CommandIn
 from api.schemas.common import Input, Output
 from tests.support.serving import serving
@@ -78,6 +79,21 @@ def test_every_operation_tells_its_problems(document: dict[str, Any]) -> None:
             content = response["content"]
             assert set(content) == {"application/problem+json"}, f"{where} {status}"
             assert content["application/problem+json"]["example"]["status"] == status
+
+
+def test_problems_are_as_the_document_says(document: dict[str, Any]) -> None:
+    schema = document["components"]["schemas"]["ProblemBody"]
+    sent = json.loads(bytes(problem(404, "nothing here").body))
+    assert set(schema["required"]) == set(sent)
+    more = problem(422, "x", errors=[{"in": "a", "field": "b", "message": "c"}], retry_after_s=1.0)
+    assert set(json.loads(bytes(more.body))) == set(schema["properties"])
+
+
+def test_what_can_be_asked_for_is_listed(document: dict[str, Any]) -> None:
+    for path in ("/v1/events", "/v1/events/stream"):
+        parameters = document["paths"][path]["get"]["parameters"]
+        kind = next(each for each in parameters if each["name"] == "kind")
+        assert "outlet.cut" in kind["schema"]["items"]["enum"]
 
 
 def test_every_operation_needs_a_token_but_those_for_running_it(document: dict[str, Any]) -> None:
