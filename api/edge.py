@@ -25,7 +25,11 @@ BODY_WITHIN_S = 10.0
 MOST_REQUESTS = 200
 """Requests that are worked on at the same time; streams have a bound of their own."""
 
-STREAM_PATH = "/v1/events/stream"
+UNCOUNTED = ("/v1/events/stream", "/healthz")
+"""Streams have a bound of their own; and a process that is busy lives."""
+
+WITH_CALLER = ("/v1", "/metrics")
+"""Where it counts who calls. Elsewhere no token is looked up: the rest needs no database."""
 
 _NOT_FOUND = "(none)"
 
@@ -64,7 +68,7 @@ class Edge:
                 message = {**message, "headers": _uncached(message["headers"])}
             await send(message)
 
-        counted = scope["path"] != STREAM_PATH
+        counted = scope["path"] not in UNCOUNTED
         self._under_way += counted
         try:
             if self._under_way > MOST_REQUESTS:
@@ -77,11 +81,13 @@ class Edge:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers(scope)
-        try:
-            caller = await self._services.tokens.caller(_token(headers))
-        except PilegateError as err:
-            await of_error(err)(scope, receive, send)
-            return
+        caller = None
+        if scope["path"].startswith(WITH_CALLER):
+            try:
+                caller = await self._services.tokens.caller(_token(headers))
+            except PilegateError as err:
+                await of_error(err)(scope, receive, send)
+                return
         scope[CALLER] = caller
         if caller is None and scope["path"].startswith("/v1"):
             detail = "send the header: Authorization: Bearer pg_..."
@@ -90,30 +96,28 @@ class Edge:
             challenge = {"WWW-Authenticate": 'Bearer realm="pilegate"'}
             await problem(401, detail, headers=challenge)(scope, receive, send)
             return
-        refusal = _unfit(scope, headers)
-        if refusal is not None:
-            await problem(*refusal)(scope, receive, send)
-            return
-        await self._app(scope, _bounded(receive), send)
+        body_headers = None if scope["method"] == "GET" else headers
+        await self._app(scope, _bounded(receive, body_headers), send)
 
 
-def _unfit(scope: Scope, headers: Headers) -> tuple[int, str] | None:
-    """Say why a body is not even read."""
+def _require_fit(headers: Headers) -> None:
+    """Refuse a body that is not even read. Raises HTTPException."""
     length = headers.content_length
-    if length.isdigit() and int(length) > MOST_BODY_BYTES:
-        return 413, f"the body has more than {MOST_BODY_BYTES} bytes"
-    if scope["method"] not in ("POST", "PUT", "PATCH"):
-        return None
+    if length.isdecimal() and int(length) > MOST_BODY_BYTES:
+        raise HTTPException(413, f"the body has more than {MOST_BODY_BYTES} bytes")
     if headers.content_encoding not in ("", "identity"):
-        return 415, "send the body without Content-Encoding"
+        raise HTTPException(415, "send the body without Content-Encoding")
     kind = headers.content_type.partition(";")[0].strip().lower()
     if kind != "application/json":
-        return 415, "send the body as application/json"
-    return None
+        raise HTTPException(415, "send the body as application/json")
 
 
-def _bounded(receive: Receive) -> Receive:
-    """Bound how much arrives, and how long that takes."""
+def _bounded(receive: Receive, headers: Headers | None) -> Receive:
+    """Bound how much arrives, and how long that takes; refuse what is no JSON by its headers.
+
+    Only when somebody reads it: a path that is nowhere, or takes no such method, says so
+    whatever body comes along. A GET has none (``headers`` is None).
+    """
     received = 0
     ended = False
     by_s = time.monotonic() + BODY_WITHIN_S
@@ -122,6 +126,8 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal received, ended
         if ended:
             return await receive()  # now it only tells when the client has gone
+        if headers is not None and not received:
+            _require_fit(headers)
         try:
             async with asyncio.timeout(by_s - time.monotonic()):
                 message = await receive()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response, status
 
+from api.bodies import StrictRoute
 from api.dependencies import NoQuery, Operator, Serving, Viewer
 from api.problems import responses
 from api.schemas.commands import (
@@ -19,12 +21,12 @@ from api.schemas.commands import (
     TargetOut,
     WaitQuery,
 )
-from gateway.core.errors import CorrectInput
+from gateway.core.errors import CorrectInput, PilegateError
 from gateway.link.messages import Target, TargetKind
 from gateway.serve.commands import Command, LeaseTerms, Order
 from gateway.serve.course import OPEN, CommandAction, CommandState
 
-router = APIRouter(tags=["commands"])
+router = APIRouter(tags=["commands"], route_class=StrictRoute)
 
 Key = Annotated[
     str | None,
@@ -78,7 +80,9 @@ async def give_command(
         )
     command = await services.commands.submit(order, caller, key)
     if query.wait is not None:
-        command = await services.commands.wait(command.id, query.wait)
+        # It is written down: whatever happens to the waiting, the answer has its id.
+        with suppress(PilegateError):
+            command = await services.commands.wait(command.id, query.wait)
         if command.state not in OPEN:
             response.status_code = status.HTTP_200_OK
     response.headers["Location"] = f"/v1/commands/{command.id}"

@@ -7,13 +7,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, status
 
+from api.bodies import StrictRoute
 from api.dependencies import Admin, NoQuery, Serving
 from api.problems import responses
 from api.schemas.common import Name
 from api.schemas.tokens import TokenIn, TokenMade, TokenOut, TokensOut
 from gateway.serve.tokens import Role
 
-router = APIRouter(tags=["tokens"], dependencies=[NoQuery])
+router = APIRouter(tags=["tokens"], dependencies=[NoQuery], route_class=StrictRoute)
 
 
 @router.get(

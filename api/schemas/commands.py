@@ -207,7 +207,8 @@ class WaitQuery(QueryInput):
         None,
         ge=0,
         le=30,
-        description="Wait so many seconds for the verdict: 200 with it, or 202 without.",
+        description="Wait so many seconds for the verdict: 200 with it, or 202 without it, "
+        "which comes at once while very many wait.",
     )
 
 

@@ -31,6 +31,10 @@ from gateway.storage.engine import Database
 MOST_COMMANDS = 200
 """Commands in one page."""
 
+MOST_WAITING = 100
+"""Callers that wait for a verdict at the same time: half of the API's requests, so that an
+``off`` always finds room."""
+
 MOST_OPEN = 1_000
 """Commands that may be under way at the same time."""
 
@@ -99,8 +103,13 @@ class Commands:
         without outlets and for a key that was used with another body, TryLater when too many
         commands are under way.
         """
-        if not self._site.outlets_of(order.target.kind, order.target.id):
-            raise Refused(f"{order.target.scope} has no outlets", code="nothing_to_do")
+        target = order.target
+        try:
+            outlets = self._site.outlets_of(target.kind, target.id)
+        except NotKnown:
+            raise NotKnown(f"no {target.kind} {target.id!r} in this site: see /v1/groups") from None
+        if not outlets:
+            raise Refused(f"{target.scope} has no outlets", code="nothing_to_do")
         try:
             command, is_new = await self._record(order, caller, key)
         except IntegrityError:
@@ -137,7 +146,12 @@ class Commands:
         return commands, commands[-1].id if len(rows) > limit else None
 
     async def wait(self, command_id: str, wait_s: float) -> Command:
-        """Wait up to ``wait_s`` for the verdict; give the command as it then stands."""
+        """Wait up to ``wait_s`` for the verdict; give the command as it then stands.
+
+        When very many wait already, it is given at once.
+        """
+        if sum(map(len, self._bells.values())) >= MOST_WAITING:
+            return await self.get(command_id)
         bell = asyncio.Event()
         self._bells.setdefault(command_id, []).append(bell)
         try:

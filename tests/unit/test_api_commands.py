@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from gateway.core.errors import TryLater
 from gateway.core.facts import FactKind
 from gateway.serve.course import OutletCourse, OutletResult, with_outlets
 from tests.support.serving import Served, serving
@@ -94,6 +95,19 @@ def test_waiting_in_vain_is_not_an_error(tmp_path: Path) -> None:
         response = await _post(client, ON, "k1", wait=0.05)
         assert response.status_code == 202
         assert response.json()["state"] == "recorded"
+
+    _run(tmp_path, check)
+
+
+def test_what_is_written_down_is_told_also_when_waiting_fails(tmp_path: Path) -> None:
+    async def check(served: Served, client: httpx.AsyncClient) -> None:
+        async def fails(*_: object) -> None:
+            raise TryLater("the database is locked")
+
+        served.whole.commands.wait = fails  # type: ignore[method-assign, assignment]
+        response = await _post(client, ON, "k1", wait=5)
+        assert response.status_code == 202
+        assert (await client.get(response.headers["Location"])).json() == response.json()
 
     _run(tmp_path, check)
 

@@ -72,6 +72,32 @@ def test_bodies_that_are_no_json_or_hostile(tmp_path: Path) -> None:
         _check_problem(response, response.status_code)
 
 
+AMBIGUOUS = [
+    (b'{"action": "off", "action": "on"}', "'action' stands twice in one object"),
+    (b'{"target": {"id": "n1-1", "kind": "outlet", "id": "n1-2"}}', "'id' stands twice in one"),
+    (json.dumps(ON).encode("utf-16"), "it is not in UTF-8"),
+    (b'{"lease": {"for_s": NaN}}', "NaN is no JSON"),
+    (b"[" * 60_000, "it is nested too deeply"),
+    (b'{"lease": {"for_s": ' + b"9" * 5_000 + b"}}", "it holds a number that is too long"),
+]
+
+
+def test_a_body_that_could_mean_two_things_means_nothing(tmp_path: Path) -> None:
+    async def main() -> list[httpx.Response]:
+        async with serving(tmp_path) as served, served.client() as client:
+            return [
+                await client.post("/v1/commands", content=content, headers=JSON)
+                for content, _ in AMBIGUOUS
+            ]
+
+    for response, (_, why) in zip(asyncio.run(main()), AMBIGUOUS, strict=True):
+        assert _check_problem(response, 400)["detail"].startswith(f"the body is not JSON: {why}")
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    assert _post(tmp_path, b"\xef\xbb\xbf" + json.dumps(ON).encode()).status_code == 202
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "json"])
 def test_other_kinds_of_body_are_refused(tmp_path: Path, kind: str) -> None:
     content = json.dumps(ON).encode()
@@ -151,16 +177,18 @@ NOT_THERE = [
     ("DELETE", "/v1/outlets", 405),
     ("PATCH", "/v1/commands", 405),
     ("POST", "/healthz", 405),
+    ("PUT", "/healthz", 405),
+    ("PUT", "/v1/nowhere", 404),
     ("BREW", "/v1/outlets", 405),
 ]
 
 
 def test_paths_and_methods_that_are_not_there(tmp_path: Path) -> None:
     async def main() -> list[httpx.Response]:
-        headers = {"Content-Type": "application/json"}
         async with serving(tmp_path) as served, served.client() as client:
             return [
-                await client.request(method, path, headers=headers) for method, path, _ in NOT_THERE
+                await client.request(method, path, content=b"x" if method == "PUT" else None)
+                for method, path, _ in NOT_THERE
             ]
 
     for response, (_, _, status) in zip(asyncio.run(main()), NOT_THERE, strict=True):
@@ -230,6 +258,24 @@ def test_requests_at_the_same_time_are_bounded(
             return sorted(statuses)
 
     assert asyncio.run(main()) == [200, 200, 200, 503, 503]
+
+
+def test_health_is_told_by_a_busy_process_whose_database_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "MOST_REQUESTS", 0)
+
+    async def main() -> tuple[int, int]:
+        async with serving(tmp_path) as served, served.client() as client:
+
+            def fails() -> None:
+                raise FixInstallation("the disk does not answer")
+
+            served.database.reading = fails  # type: ignore[method-assign, assignment]
+            busy = await client.get("/v1/outlets")
+            return busy.status_code, (await client.get("/healthz")).status_code
+
+    assert asyncio.run(main()) == (503, 200)
 
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

@@ -196,6 +196,22 @@ def test_a_verdict_that_comes_while_it_is_looked_up_ends_the_waiting(
     asyncio.run(main())
 
 
+def test_waiting_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MOST_WAITING", 1)
+
+    async def main() -> None:
+        async with serving(tmp_path) as served:
+            commands = served.whole.commands
+            command = await commands.submit(off(), CALLER, None)
+            first = asyncio.create_task(commands.wait(command.id, 1_000))
+            await asyncio.sleep(0)
+            async with asyncio.timeout(20):
+                assert await commands.wait(command.id, 1_000) == command
+            first.cancel()
+
+    asyncio.run(main())
+
+
 def test_commands_are_listed_newest_first_in_pages(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as served:
