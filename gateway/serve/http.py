@@ -26,16 +26,21 @@ KEEP_ALIVE_S = 30
 HEAD_WITHIN_S = 10.0
 """How long the head of a request may take to arrive."""
 HEAD_BYTES = 16 * 1024
+REST_WITHIN_S = 10.0
+"""How long the rest of a body is passed over that was answered before it was read."""
+READ_WITHIN_S = 20.0
+"""How long a client may leave unread what is sent to it."""
 STOP_WITHIN_S = 5
 """How long requests under way get when the process is asked to stop."""
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1 for so many clients, that does not wait for ever for the head of a request."""
+    """HTTP/1.1 for so many clients, that waits for ever for nothing a client does or leaves."""
 
     no_http: bytes = b""
     """The problem document that answers what is no HTTP."""
     _timer: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -51,7 +56,23 @@ class BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
-        super().connection_lost(exc)
+        super().connection_lost(exc)  # which resumes writing
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Aborted: a transport that is only closed waits until all of it was read.
+        self._stalled = self.loop.call_later(READ_WITHIN_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            self.loop.call_later(REST_WITHIN_S, self._rest_too_slow, self.cycle)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, if an answer can be sent at all, and close the connection.
@@ -79,6 +100,10 @@ class BoundedProtocol(H11Protocol):
             self._forget()
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_WITHIN_S, self._too_slow)
+
+    def _rest_too_slow(self, answered: object) -> None:
+        if self.cycle is answered and self.conn.their_state is h11.SEND_BODY:
+            self.transport.close()
 
     def _too_slow(self) -> None:
         self._timer = None

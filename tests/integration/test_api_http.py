@@ -244,6 +244,58 @@ def test_a_head_that_does_not_come_is_not_waited_for(
     _run(tmp_path, check)
 
 
+def test_a_client_that_reads_nothing_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "READ_WITHIN_S", 0.1)
+
+    async def check(client: httpx.AsyncClient, _whole: Serve, _guard: FakeGuard) -> None:
+        token = client.headers["Authorization"]
+        asks = f"GET /v1/outlets HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode()
+        _, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+        async def ask() -> None:
+            while True:
+                writer.write(asks)
+                await writer.drain()
+
+        asking = asyncio.create_task(ask())
+        await asyncio.wait([asking], timeout=40)
+        with pytest.raises(ConnectionError):
+            await asking
+        assert (await client.get("/v1/outlets")).status_code == 200
+
+    _run(tmp_path, check)
+
+
+def test_the_rest_of_a_body_that_was_answered_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "REST_WITHIN_S", 0.1)
+
+    async def check(client: httpx.AsyncClient, _whole: Serve, _guard: FakeGuard) -> None:
+        head = b"POST /v1/commands HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n{"
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+
+        async def trickle() -> None:
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+        writer.write(head)
+        task = asyncio.create_task(trickle())
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        await asyncio.wait([task], timeout=20)
+        with pytest.raises(ConnectionError):
+            await task
+
+    _run(tmp_path, check)
+
+
 def test_a_body_without_end_is_cut_short(tmp_path: Path) -> None:
     async def check(client: httpx.AsyncClient, _whole: Serve, _guard: FakeGuard) -> None:
         async def endless() -> AsyncIterator[bytes]:
