@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import math
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.problems import of_error
+from gateway.core.errors import PilegateError, TryLater
 from gateway.serve.events import MOST_EVENTS, EventFeed, Told, Wanted, read_events, tell
 from gateway.storage.engine import Database
 
@@ -20,7 +24,11 @@ SEND_WITHIN_S = 20.0
 """A client that does not read for so long is dropped; it resumes by itself."""
 
 LONGEST_S = 3_600.0
-"""A stream ends after an hour, and its client resumes: so a revoked token ends as well."""
+"""A stream ends after an hour, and its client resumes: nothing is held for ever."""
+
+ALLOWED_S = 2.0
+"""How long a stream that has events to send trusts its token before it looks again. One that
+has none looks with every comment."""
 
 RETRY_MS = 2_000
 
@@ -45,6 +53,7 @@ class EventStream(Response):
         wanted: Wanted,
         after: int,
         streams: Streams,
+        allowed: Callable[[], Awaitable[bool]],
     ) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -53,9 +62,15 @@ class EventStream(Response):
         self._wanted = wanted
         self._position = after
         self._streams = streams
+        self._allowed = allowed
+        self._allowed_until_s = time.monotonic() + ALLOWED_S
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope
+        # Counted here: between the route and this, others may have come.
+        if self._streams.open >= MOST_STREAMS:
+            full = TryLater(f"{MOST_STREAMS} streams are open: try again", retry_after_s=10.0)
+            await of_error(full)(scope, receive, send)
+            return
         self._streams.open += 1
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -68,7 +83,8 @@ class EventStream(Response):
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        with suppress(TimeoutError):
+        # A database that does not answer ends it as well: its client resumes, and is told.
+        with suppress(TimeoutError, PilegateError):
             async with asyncio.timeout(LONGEST_S), aclosing(self._pieces()) as pieces:
                 async for piece in pieces:
                     async with asyncio.timeout(SEND_WITHIN_S):
@@ -79,7 +95,7 @@ class EventStream(Response):
 
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
         yield b"retry: %d\n\n" % RETRY_MS
-        while not self._feed.closed:
+        while not self._feed.closed and await self._is_allowed():
             told = await self._next()
             if told:
                 yield b"".join(_piece(one) for one in told)
@@ -87,7 +103,15 @@ class EventStream(Response):
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._feed.beyond(self._position)
             except TimeoutError:
+                self._allowed_until_s = -math.inf
                 yield b": still here\n\n"
+
+    async def _is_allowed(self) -> bool:
+        """Say whether the token still is good: a revoked one's stream ends."""
+        if time.monotonic() > self._allowed_until_s:
+            self._allowed_until_s = time.monotonic() + ALLOWED_S
+            return await self._allowed()
+        return True
 
     async def _next(self) -> list[Told]:
         """Take the next events from memory, or from the database when they are older."""

@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from gateway.core.errors import Refused
 from gateway.core.facts import Fact, FactKind
 from gateway.serve.tables import EventRow
 from gateway.storage.engine import Database
@@ -162,7 +164,8 @@ async def read_events(
 ) -> tuple[list[Event], int]:
     """Read up to ``limit`` events after a position, and how far was looked.
 
-    Positions up to the second value hold no other wanted event.
+    Positions up to the second value hold no other wanted event. Raises Refused for a position
+    that no event has had yet.
     """
     query = select(EventRow).where(EventRow.position > after).order_by(EventRow.position)
     if wanted.kinds:
@@ -173,10 +176,32 @@ async def read_events(
         rows = (await session.scalars(query.limit(limit))).all()
         if len(rows) == limit:
             return [event_of(row) for row in rows], rows[-1].position
-        last = await session.scalar(
-            select(EventRow.position).order_by(EventRow.position.desc()).limit(1)
+        last = await _last_position(session)
+    _require_not_ahead(after, last)
+    return [event_of(row) for row in rows], last
+
+
+async def require_position(database: Database, position: int) -> None:
+    """Make sure that it is known what came before a position. Raises Refused.
+
+    Whoever waits for what comes after one that is ahead would miss all events until then.
+    """
+    async with database.reading() as session:
+        last = await _last_position(session)
+    _require_not_ahead(position, last)
+
+
+async def _last_position(session: AsyncSession) -> int:
+    return await session.scalar(select(func.max(EventRow.position))) or 0
+
+
+def _require_not_ahead(position: int, last: int) -> None:
+    if position > last:
+        raise Refused(
+            f"no event has had position {position} yet, the newest has {last}: this is another "
+            "database, or an older copy; read from 0 again",
+            code="position_ahead",
         )
-    return [event_of(row) for row in rows], max(last or 0, after)
 
 
 async def first_position(database: Database) -> int:

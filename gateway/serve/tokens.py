@@ -231,6 +231,14 @@ class Tokens:
         self._used[known.caller.token_id] = now.utc_ms
         return known.caller
 
+    async def is_good(self, caller: Caller) -> bool:
+        """Say whether a caller's token still is good: for what goes on for long."""
+        async with self._database.reading() as session:
+            row = await session.get(TokenRow, caller.token_id)
+        if row is None or row.revoked_utc_ms is not None:
+            return False
+        return row.expires_utc_ms is None or row.expires_utc_ms > self._clock.now().utc_ms
+
     async def add(self, name: str, role: Role, expires_utc_ms: int | None) -> str:
         """Make a token and return it. Raises Refused for a name that is taken."""
         return await add_token(self._database, self._clock, name, role, expires_utc_ms)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api import streams
+from gateway.core.errors import TryLater
 from gateway.core.facts import FactKind
 from gateway.guard.journal import Journal as GuardJournal
 from gateway.guard.journal_entry import Entry
@@ -56,7 +57,18 @@ def test_events_come_in_order_and_in_pages(tmp_path: Path) -> None:
             rest = await _get(served, "/v1/events?after=3")
             assert [event["kind"] for event in rest["events"]] == ["lease.ended"]
             assert (await _get(served, "/v1/events?after=4"))["next"] == 4
-            assert (await _get(served, "/v1/events?after=9"))["next"] == 9
+
+    asyncio.run(main())
+
+
+def test_a_position_that_no_event_has_had_is_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as served, served.client(Role.VIEWER) as client:
+            await _write(served, tmp_path, *SOME)
+            for path in ("/v1/events?after=5", "/v1/events/stream?after=5"):
+                assert (await _get(served, path, 409))["code"] == "position_ahead"
+            ahead = await client.get("/v1/events/stream", headers={"Last-Event-ID": "5"})
+            assert (ahead.status_code, ahead.json()["code"]) == (409, "position_ahead")
 
     asyncio.run(main())
 
@@ -204,6 +216,59 @@ def test_streams_end_in_time_and_when_the_process_stops(tmp_path: Path, monkeypa
     asyncio.run(main())
 
 
+def test_a_stream_ends_with_its_token(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.02)
+
+    async def main() -> None:
+        async with serving(tmp_path) as served:
+            listener, task = _listen(served)
+            await listener.until(b"still here")
+            await served.whole.tokens.revoke(Role.VIEWER.value)
+            async with asyncio.timeout(10):
+                await task
+            assert not listener.gone.is_set()
+            assert served.whole.services.streams.open == 0
+
+    asyncio.run(main())
+
+
+def test_a_busy_stream_ends_with_its_token(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(streams, "ALLOWED_S", 0.0)
+
+    async def main() -> None:
+        async with serving(tmp_path) as served:
+            listener, task = _listen(served)
+            await listener.until(b"retry")
+            await served.whole.tokens.revoke(Role.VIEWER.value)
+            await _write(served, tmp_path, *SOME)
+            async with asyncio.timeout(10):
+                await task
+            await _write(served, tmp_path, *SOME)
+            assert b"id: 5" not in b"".join(listener.pieces)
+
+    asyncio.run(main())
+
+
+def test_a_stream_ends_quietly_when_the_database_does_not_answer(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as served:
+            await _write(served, tmp_path, *SOME)
+            caller = await served.whole.tokens.caller(served.tokens[Role.VIEWER])
+            assert caller is not None
+            served.whole.feed._kept.clear()
+
+            def fails() -> None:
+                raise TryLater("the database is locked")
+
+            served.database.reading = fails  # type: ignore[method-assign, assignment]
+            listener, task = _listen(served, b"after=0")
+            async with asyncio.timeout(10):
+                await task
+            assert b"".join(listener.pieces) == b"retry: 2000\n\n"
+
+    asyncio.run(main())
+
+
 def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(streams, "SEND_WITHIN_S", 0.05)
 
@@ -219,6 +284,9 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: Any
             listener.send = stuck  # type: ignore[method-assign]
             await _leave(listener, task)
 
+            async def always() -> bool:
+                return True
+
             stopped = Listener()
             stopped.send = stuck  # type: ignore[method-assign]
             response = streams.EventStream(
@@ -227,6 +295,7 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: Any
                 wanted=Wanted(),
                 after=0,
                 streams=served.whole.services.streams,
+                allowed=always,
             )
             async with asyncio.timeout(10):
                 await response({"type": "http"}, stopped.receive, stopped.send)
@@ -234,15 +303,19 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: Any
     asyncio.run(main())
 
 
-def test_streams_are_bounded(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("api.routes.events.MOST_STREAMS", 1)
+def test_streams_are_bounded_also_when_they_come_at_once(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(streams, "MOST_STREAMS", 2)
 
     async def main() -> None:
         async with serving(tmp_path) as served:
-            listener, task = _listen(served)
-            await listener.until(b"retry")
-            assert (await _get(served, "/v1/events/stream", 503))["code"] == "try_later"
-            await _leave(listener, task)
+            opened = [_listen(served) for _ in range(6)]
+            async with asyncio.timeout(10):
+                while any(not listener.status for listener, _ in opened):
+                    await asyncio.sleep(0.01)
+            assert sorted(listener.status for listener, _ in opened) == [200] * 2 + [503] * 4
+            for listener, task in opened:
+                await _leave(listener, task)
+            assert served.whole.services.streams.open == 0
 
     asyncio.run(main())
 
