@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from sqlalchemy import text
 
@@ -22,19 +23,38 @@ T = TypeVar("T")
 
 
 class Remembered(Generic[T]):
-    """The answer to a question, asked again when it is older than ``FRESH_S``."""
+    """The answer to a question, asked again when it is older than ``FRESH_S``.
+
+    Whoever comes while it is being asked shares what comes of it, also an error: a guard or
+    a database that hangs would else be waited for by one after the other.
+    """
 
     def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
         self._ask = ask
         self._lock = asyncio.Lock()
-        self._answer: tuple[float, T] | None = None
+        self._outcome: T | PilegateError | None = None
+        self._good_until_s = -math.inf
+        """Who came until then takes the outcome."""
 
     async def get(self) -> T:
-        """Give the answer; raises whatever asking raises, which is not remembered."""
+        """Give the answer. Raises the PilegateError that asking raises; it is not remembered."""
+        came_s = time.monotonic()
         async with self._lock:
-            if self._answer is None or time.monotonic() - self._answer[0] > FRESH_S:
-                self._answer = (time.monotonic(), await self._ask())
-            return self._answer[1]
+            if came_s > self._good_until_s:
+                await self._ask_anew()
+            outcome = self._outcome
+        if isinstance(outcome, PilegateError):
+            raise outcome
+        return cast("T", outcome)
+
+    async def _ask_anew(self) -> None:
+        try:
+            self._outcome = await self._ask()
+        except PilegateError as err:
+            self._outcome = err
+            self._good_until_s = time.monotonic()
+        else:
+            self._good_until_s = time.monotonic() + FRESH_S
 
 
 class Inquiries:

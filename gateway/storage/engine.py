@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from gateway.core.errors import FixInstallation
+from gateway.core.errors import FixInstallation, TryLater
 from gateway.storage.errors import translated
 
 BUSY_TIMEOUT_S = 5.0
@@ -74,7 +74,7 @@ class Database:
 
         Raises TryLater (locked, busy) and FixInstallation (read-only, full, unreachable).
         """
-        async with self._writer, self._told(), self._write.begin() as session:
+        async with self._turn(), self._told(), self._write.begin() as session:
             yield session
 
     @asynccontextmanager
@@ -86,6 +86,22 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait to be the one that writes: while the file is locked, everyone before waits too."""
+        try:
+            async with asyncio.timeout(POOL_WAIT_S):
+                await self._writer.acquire()
+        except TimeoutError:
+            raise TryLater(
+                f"database {self.shown}: others have waited to write for {POOL_WAIT_S:g} s: "
+                "another program may hold it; try again"
+            ) from None
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     @asynccontextmanager
     async def _told(self) -> AsyncIterator[None]:

@@ -48,6 +48,24 @@ def test_a_writer_takes_the_lock_before_it_reads(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_waiting_to_write_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the file locked, each writer gives up in time; those behind it must as well."""
+    monkeypatch.setattr(engine, "POOL_WAIT_S", 0.05)
+
+    async def writes(database: Database) -> None:
+        async with database.writing() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def main() -> None:
+        async with open_database_in(tmp_path) as database:
+            async with database.writing():
+                with pytest.raises(TryLater, match="others have waited to write"):
+                    await writes(database)
+            await writes(database)
+
+    asyncio.run(main())
+
+
 def test_a_reader_does_not_wait_for_a_writer(tmp_path: Path) -> None:
     async def main() -> object:
         async with open_database_in(tmp_path) as database, database.writing() as session:
