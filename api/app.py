@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api import problems
@@ -30,6 +31,8 @@ TAGS = [
     {"name": "tokens", "description": "Who may use the API; for admins."},
     {"name": "operations", "description": "Health, readiness and figures."},
 ]
+
+ROOMS = (outlets, groups, commands, events, buses, tokens, operations)
 
 
 class _App(FastAPI):
@@ -70,6 +73,13 @@ def make_inner_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for room in (outlets, groups, commands, events, buses, tokens, operations):
+    for room in ROOMS:
         app.include_router(room.router)
+    app.state.paths = _paths(app)
     return app
+
+
+def _paths(app: FastAPI) -> list[Route]:
+    """Give every route there is; FastAPI keeps those of a router inside of it."""
+    routes = [*app.routes, *(route for room in ROOMS for route in room.router.routes)]
+    return [route for route in routes if isinstance(route, Route)]

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from api.schemas.problem import ProblemBody
 from gateway.core.errors import (
@@ -170,12 +171,22 @@ async def _of_ours(_request: Request, err: Exception) -> Response:
     return of_error(err)
 
 
-async def _of_http(_request: Request, err: Exception) -> Response:
+async def _of_http(request: Request, err: Exception) -> Response:
     assert isinstance(err, HTTPException)
     detail = _DETAILS.get(err.status_code, str(err.detail))
     if err.status_code == HTTPStatus.BAD_REQUEST:
         detail = "the body can't be read"
-    return problem(err.status_code, detail, headers=err.headers)
+    headers = err.headers
+    if err.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_methods_at(request))}
+    return problem(err.status_code, detail, headers=headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Name every method the path takes: a route knows only its own, and a path may have two."""
+    routes: Sequence[Route] = request.app.state.paths
+    there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in there for method in route.methods or ()})
 
 
 async def _of_validation(_request: Request, err: Exception) -> Response:

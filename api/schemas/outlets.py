@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from api.schemas.common import Name, Output, QueryInput, UtcMs, example
+
+
+def _written_out(value: object) -> object:
+    # Pydantic would read a bare number as seconds or milliseconds, whichever seems likelier.
+    if isinstance(value, str) and not _DATE.match(value):
+        raise PydanticCustomError("date_time", "must be a date and time as RFC 3339 has it")
+    return value
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 State = Literal["off", "starting", "on", "stopping", "cut", "locked", "unknown"]
 
@@ -185,7 +199,7 @@ class MinuteQuery(QueryInput):
     """Which minutes to list."""
 
     from_: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Field(
             alias="from",
             description="First minute, RFC 3339 with its offset. Default: an hour before `to`.",
@@ -193,7 +207,7 @@ class MinuteQuery(QueryInput):
         ),
     ] = None
     to: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Field(
             description="End, not included, at most 31 days after `from`. Default: now.",
             examples=["2026-03-04T01:00:00Z"],

@@ -196,6 +196,15 @@ def test_paths_and_methods_that_are_not_there(tmp_path: Path) -> None:
         assert ("allow" in response.headers) == (status == 405)
 
 
+def test_every_method_a_path_takes_is_named(tmp_path: Path) -> None:
+    async def main() -> list[str]:
+        async with serving(tmp_path) as served, served.client() as client:
+            paths = ("/v1/commands", "/v1/tokens/x", "/v1/outlets")
+            return [(await client.put(path)).headers["allow"] for path in paths]
+
+    assert asyncio.run(main()) == ["GET, POST", "DELETE", "GET"]
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
