@@ -31,6 +31,9 @@ TRUSTED_FOR_MS = 2_000
 
 MOST_REMEMBERED = 1_000
 
+LOOKUPS_AT_ONCE = 2
+"""Connections that lookups may take: who guesses tokens must not take them from all others."""
+
 NOTE_USE_S = 30.0
 """How often the times of last use are written down."""
 
@@ -207,6 +210,8 @@ class Tokens:
         self._database = database
         self._clock = clock
         self._known: dict[str, _Known] = {}
+        self._looking: dict[str, asyncio.Task[_Known | None]] = {}
+        self._lookups = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._used: dict[int, int] = {}
 
     async def caller(self, token: str) -> Caller | None:
@@ -218,7 +223,7 @@ class Tokens:
         known = self._known.get(hashed)
         if known is None or now.mono_ms - known.looked_up_ms > TRUSTED_FOR_MS:
             self._known.pop(hashed, None)
-            known = await self._look_up(hashed, now.mono_ms)
+            known = await asyncio.shield(self._looking_up(hashed, now.mono_ms))
             if known is None:
                 return None
             if len(self._known) >= MOST_REMEMBERED:
@@ -272,8 +277,17 @@ class Tokens:
                     update(TokenRow).where(TokenRow.id == token_id).values(last_used_utc_ms=utc_ms)
                 )
 
+    def _looking_up(self, hashed: str, now_ms: int) -> asyncio.Task[_Known | None]:
+        """Look a token up; whoever comes with the same one meanwhile shares that."""
+        task = self._looking.get(hashed)
+        if task is None:
+            task = asyncio.create_task(self._look_up(hashed, now_ms), name="token-lookup")
+            self._looking[hashed] = task
+            task.add_done_callback(lambda _: self._looking.pop(hashed))
+        return task
+
     async def _look_up(self, hashed: str, now_ms: int) -> _Known | None:
-        async with self._database.reading() as session:
+        async with self._lookups, self._database.reading() as session:
             row = await session.scalar(select(TokenRow).where(TokenRow.hash == hashed))
         if row is None or row.revoked_utc_ms is not None:
             return None

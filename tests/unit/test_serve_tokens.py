@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.core.errors import CorrectInput, NotKnown, Refused
 from gateway.serve import tokens as room
 from gateway.serve.tokens import Role, Tokens, create_token, list_tokens, new_token, revoke_token
-from tests.support.serving import open_database_in
+from tests.support.serving import open_database_in, serving
 from tests.support.shed import HandClock
 
 URL = "sqlite:///serve.db"
@@ -123,6 +125,29 @@ def test_last_use_is_written_down(tmp_path: Path) -> None:
             await tokens.caller(token)
             await tokens.note_use()
             assert [view.last_used_utc_ms for view in await tokens.all()] == [clock.utc_ms]
+
+    asyncio.run(main())
+
+
+def test_many_with_one_token_look_it_up_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as served:
+            tokens = served.whole.tokens
+            reading = served.database.reading
+            count = 0
+
+            def counted() -> AbstractAsyncContextManager[AsyncSession]:
+                nonlocal count
+                count += 1
+                return reading()
+
+            served.database.reading = counted  # type: ignore[method-assign, assignment]
+            token = served.tokens[Role.VIEWER]
+            callers = await asyncio.gather(*(tokens.caller(token) for _ in range(50)))
+            assert {caller and caller.name for caller in callers} == {"viewer"}
+            assert count == 1
+            assert await tokens.caller("pg_" + "x" * 43) is None
+            assert not tokens._looking
 
     asyncio.run(main())
 
