@@ -46,6 +46,10 @@ SENT_WITHIN_MS = {
 }
 """How long after it was recorded a command is still sent; None: for ever."""
 
+ON_WITHIN_MS = 30_000
+"""How long after it was recorded an ``on`` may still leave: behind a guard that answers late,
+the last outlets of a group would go on minutes after they were meant to."""
+
 SEEN_WITHIN_MS = 120_000
 """How long after its answer samples must have shown a command's effect."""
 
@@ -165,6 +169,9 @@ class Delivery:
     async def _on_one(
         self, command: Command, number: int, outlet: Outlet, count: int
     ) -> OutletCourse:
+        if self._clock.now().utc_ms - command.created_utc_ms > ON_WITHIN_MS:
+            why = f"its turn did not come within {ON_WITHIN_MS // 1000} s: it is not sent any more"
+            return answers.part_of(OutletResult.FAILED, course.NOT_DELIVERED, why)
         if not await self._earlier_stops_answered(number, outlet):
             why = "an off or a lock from before it has not reached the guard"
             return answers.part_of(OutletResult.FAILED, course.NOT_DELIVERED, why)

@@ -17,7 +17,7 @@ from gateway.link.messages import Target, TargetKind
 from gateway.serve import delivery
 from gateway.serve.app import Serve
 from gateway.serve.commands import Command, LeaseTerms, Order
-from gateway.serve.course import CommandAction, CommandState
+from gateway.serve.course import CommandAction, CommandState, OutletResult
 from gateway.serve.tokens import Caller, Role
 from gateway.storage.engine import open_database, resolve_url
 from gateway.storage.migrate import migrate
@@ -270,6 +270,29 @@ def test_a_lost_answer_without_facts_was_not_delivered(
             while (await whole.commands.get(command.id)).code != "not_delivered":
                 await asyncio.sleep(0.02)
         assert len(guard.called("on")) == 1
+
+    _run(tmp_path, check)
+
+
+def test_an_on_whose_turn_comes_too_late_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a guard that answers slowly, outlets must not go on long after they were meant to."""
+    monkeypatch.setattr(delivery, "ON_WITHIN_MS", 200)
+
+    async def check(whole: Serve, guard: FakeGuard) -> None:
+        async def slow(params: dict[str, Any]) -> Any:
+            await asyncio.sleep(0.3)
+            return await guard._on(params)
+
+        guard.answers["on"] = slow
+        command = await give(whole, order("on", "pile/n1"))
+        assert [call["outlet"] for call in guard.called("on")] == ["n1-1"]
+        assert command.outlets["n1-1"].result is OutletResult.DONE
+        late = [part for outlet, part in command.outlets.items() if outlet != "n1-1"]
+        assert {(part.result, part.code) for part in late} == {
+            (OutletResult.FAILED, "not_delivered")
+        }
 
     _run(tmp_path, check)
 
