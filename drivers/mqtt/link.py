@@ -9,13 +9,20 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.mqtt.credentials import credentials
+from drivers.mqtt.sockets import (
+    SocketLike,
+    bound_reads,
+    flush_at_close,
+    forget_excess,
+    socket_options,
+)
 from drivers.mqtt.words import Out
 from gateway.config import MqttBus
 from gateway.core.errors import FixInstallation
@@ -34,9 +41,6 @@ _FORBIDDEN = 0x80
 """Return code of SUBACK (MQTT 3.1.1, 3.9.3)."""
 _BAD_LOGIN = {4, 5, 134, 135}
 """Return codes 4 and 5 of MQTT 3.1.1, 3.2.2.3, and the reason codes paho makes of them."""
-
-SocketLike = Any
-"""Paho's type for whatever it sends by."""
 
 _GONE = {
     # What paho makes of the end of a connection under MQTT 3.1.1, which has no words for it.
@@ -159,11 +163,12 @@ class BrokerLink:
             keepalive=bus.keepalive_s,
             max_inflight_messages=0,
             tls_context=tls,
-            socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            socket_options=socket_options(),
             logger=_silent(),
         )
         client._client.connect_timeout = CONNECT_TIMEOUT_S  # noqa: SLF001 - not offered otherwise
         client._disconnected.add_done_callback(_look_at)  # noqa: SLF001 - as in _look_at
+        bound_reads(client._client)  # noqa: SLF001 - as in publish
         _Writes(client)
         return client
 
@@ -186,6 +191,7 @@ class BrokerLink:
                     self._rubbish = f"{self._where} sends no MQTT ({err!r}): is it a broker?"
                     _tear(client)
                     return
+                forget_excess(paho)
                 if self._hand_over() == 0 and not is_more():
                     return
             if is_more():
@@ -247,6 +253,7 @@ class BrokerLink:
             return
         paho = client._client  # noqa: SLF001 - as in publish
         if paho.is_connected():
+            flush_at_close(paho.socket())
             paho.publish(self._presence, "false", qos=1, retain=True)
         _tear(client)
 

@@ -24,6 +24,9 @@ REPLY_AGAIN_MS = 60_000
 LEAST_LEFT_MS = 5_000
 """A timer is only set anew, where that means to switch on again, while so much of it is left: it
 can't have run out meanwhile."""
+VOUCH_MS = 60_000
+"""A plug that reports on change, and of which nobody tells whether it is there, is asked for its
+relay this often."""
 SPARE_MS = 500
 """What a broker, a network and a busy plug may add to an answer."""
 
@@ -73,6 +76,10 @@ class Plug:
     """When it last said something that could be read, on this connection."""
     is_gone: bool = False
     """Its last will says so."""
+    is_vouched: bool = False
+    """Somebody tells whether it is there: its broker by its last will, or its bridge."""
+    source: str | None = None
+    """The device that speaks on its topics."""
     asked_ms: float | None = None
     """When it was last asked; None: the last question was answered."""
     last_asked_ms: float = -1e12
@@ -96,8 +103,10 @@ class Plug:
     def silent_after_ms(self) -> float | None:
         """How long it may say nothing; None: its availability says whether it is there."""
         period_ms = self.period_ms
-        if period_ms is None:
+        if period_ms is None and self.is_vouched:
             return None
+        if period_ms is None:
+            period_ms = VOUCH_MS
         wait_ms = SILENT_AFTER_PERIODS * period_ms + self.device.profile.answer_ms
         return max(wait_ms, LEAST_SILENT_MS)
 
@@ -113,7 +122,8 @@ class Plug:
         """Begin anew on a new connection: nothing that was said before counts as live."""
         self.opened_ms = now_ms
         self.heard_ms = None
-        self.is_gone = False
+        self.is_gone = self.is_vouched = False
+        self.source = None
         self.asked_ms = None
         self.asked_refs.clear()
         self._relays.clear()
@@ -122,6 +132,7 @@ class Plug:
     def gone(self) -> None:
         """Note that its last will says so: what it told does not hold any more."""
         self.is_gone = True
+        self.source = None
         self._relays.clear()
 
     def judge(self, now_ms: float) -> tuple[DeviceState, str]:
@@ -130,7 +141,8 @@ class Plug:
             return DeviceState.SILENT, "says that it is gone (last will): mains, network, pairing?"
         limit_ms = self.silent_after_ms
         if self.heard_ms is None:
-            if now_ms - self.opened_ms <= max(limit_ms or 0.0, FIRST_WORD_MS):
+            first_ms = FIRST_WORD_MS if self.period_ms is None else limit_ms or 0.0
+            if now_ms - self.opened_ms <= max(first_ms, FIRST_WORD_MS):
                 return self.state, ""
             return DeviceState.SILENT, self._nothing("since the broker was reached")
         if limit_ms is not None and now_ms - self.heard_ms > limit_ms:

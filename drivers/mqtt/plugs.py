@@ -8,8 +8,8 @@ from collections import Counter
 from drivers.mqtt.commands import OFF_QOS, ON_QOS, Commands, Outbox, Place, Written
 from drivers.mqtt.families import FAMILIES
 from drivers.mqtt.link import Link
-from drivers.mqtt.plug import Plug, make_plug
-from drivers.mqtt.words import Decoder, Heard, WrongPayload
+from drivers.mqtt.plug import VOUCH_MS, Plug, make_plug
+from drivers.mqtt.words import Decoder, Heard, Reading, WrongPayload
 from drivers.stats import BusStats
 from gateway.config import MqttBus, Site
 from gateway.core.clock import Clock
@@ -100,13 +100,20 @@ class Plugs:
                 if plug.asked_ms is not None:
                     self._missed += 1
                 self._ask(plug, now_ms)
-        elif profile.is_on_change and plug.state is DeviceState.ONLINE:
-            for ends in plug.ends.values():
-                for end in ends:
-                    self._sink.on_alive(end.outlet, now_ms)
+        elif profile.is_on_change or plug.codec.repeats:
+            self._look_after_quiet(plug, now_ms)
         for number, channel in plug.channels.items():
             if plug.wants_timer(channel, now_ms):
                 self.commands.keep(Place(plug, number, channel), now_ms)
+
+    def _look_after_quiet(self, plug: Plug, now_ms: int) -> None:
+        """Look after a plug that may say nothing new for hours."""
+        if plug.state is DeviceState.ONLINE:
+            for ends in plug.ends.values():
+                for end in ends:
+                    self._sink.on_alive(end.outlet, now_ms)
+        if not plug.is_vouched and now_ms - plug.last_asked_ms >= VOUCH_MS:
+            self._ask(plug, now_ms)
 
     def _ask(self, plug: Plug, now_ms: float) -> None:
         ref = self._outbox.next_ref()
@@ -131,6 +138,8 @@ class Plugs:
         if routes is None:
             self._errors["topic"] += 1
             return
+        if not payload:  # how a retained message is taken back
+            return
         for plug, decode in routes:
             try:
                 heard = decode(payload)
@@ -147,27 +156,41 @@ class Plugs:
     def _kept(self, plug: Plug, heard: Heard) -> None:
         """Take a retained message, maybe from last year: it says at most that a plug is gone."""
         plug.remember(heard.readings)
+        plug.is_vouched = plug.is_vouched or heard.online is not None
         if heard.online is False and plug.heard_ms is None:
             plug.is_gone = True
             self._tell(plug, *plug.judge(self._clock.now().mono_ms))
 
     def _heard(self, plug: Plug, heard: Heard) -> None:
         now = self._clock.now()
+        plug.is_vouched = plug.is_vouched or heard.online is not None
         if heard.online is False:
             plug.gone()
             self._tell(plug, *plug.judge(now.mono_ms))
             return
+        if not self._is_its_own(plug, heard):
+            return
         if heard.answers is not None and plug.asked_refs.pop(heard.answers, None) is None:
             self._errors["stray"] += 1
             return
-        if heard != Heard(faults=heard.faults):
+        news = plug.news(heard.readings, now.mono_ms)
+        if _is_sign_of_life(plug, heard, news):
             self._is_there(plug, heard, now.mono_ms)
         if heard.ack is not None:
             self.commands.acknowledged(plug, heard.ack)
-        for reading in plug.news(heard.readings, now.mono_ms):
+        for reading in news:
             self.commands.confirm(plug, reading)
             for outlet, sample in plug.samples(reading, now.mono_ms, now.utc_ms):
                 self._sink.on_sample(outlet, sample)
+
+    def _is_its_own(self, plug: Plug, heard: Heard) -> bool:
+        """Say whether the device that spoke on these topics first on this connection speaks."""
+        if heard.source is None or plug.source in (None, heard.source):
+            plug.source = heard.source or plug.source
+            return True
+        told = f"{heard.source} speaks on the topics of {plug.source}: give each its own"
+        self._fault(plug, "source", told)
+        return False
 
     def _is_there(self, plug: Plug, heard: Heard, now_ms: int) -> None:
         was_gone, plug.is_gone = plug.is_gone, False
@@ -193,6 +216,8 @@ class Plugs:
     def _tell(self, plug: Plug, state: DeviceState, detail: str) -> None:
         if state is not plug.state:
             plug.state = state
+            if state is DeviceState.SILENT:
+                plug.source = None  # it may be exchanged for another
             self._sink.on_device(DeviceId(plug.device.id), state, detail)
 
     # ------------------------------------------------------------ the rest
@@ -209,3 +234,13 @@ class Plugs:
             cycle_ms=None,
             queue_depth=self.commands.depth,
         )
+
+
+def _is_sign_of_life(plug: Plug, heard: Heard, news: tuple[Reading, ...]) -> bool:
+    """Say whether the plug itself is behind a message."""
+    if heard.online or heard.ack is not None:
+        return True
+    if plug.codec.repeats and plug.is_gone:
+        # A bridge that starts tells what it remembers of plugs that are not there.
+        return any(reading.says_something for reading in news)
+    return heard != Heard(faults=heard.faults, source=heard.source)

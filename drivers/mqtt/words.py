@@ -60,8 +60,10 @@ class Heard(NamedTuple):
     ack: Ack | None = None
     answers: int | None = None
     """The number of the question that it answers, where answers carry one."""
+    source: str | None = None
+    """Who sent it, where that is told: two devices may have the same topics by mistake."""
     replies: tuple[Out, ...] = ()
-    """What it has to be told now: that it stays off when the mains come back."""
+    """What it has to be told now: a setting of it that could leave it on, or hide that it is."""
     faults: tuple[str, ...] = ()
     """Values that could not be taken, one line each; the others were."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.config.mqtt_profile import Family, MqttProfile, PowerOn
+from gateway.config.mqtt_profile import COUNTDOWN, Family, MqttProfile, PowerOn
 from gateway.config.profile import Quantity
 from gateway.config.yaml_source import KeyPath, Source
 from gateway.core.errors import Problem
@@ -19,6 +19,10 @@ LONGEST_TIMER_S = {
     # OnTime of the cluster On/Off is 16 bits of tenths of a second (Zigbee Cluster Library, 3.8).
     Family.ZIGBEE2MQTT: 6_553,
 }
+LONGEST_COUNTDOWN_S = 43_200
+"""Of Tuya's plugs (zigbee-herdsman-converters refuses a longer one)."""
+FULL_TOPIC = "%prefix%"
+"""Where Tasmota's FullTopic has cmnd, stat or tele (MQTT)."""
 SHARED = frozenset({Quantity.VOLTAGE_V, Quantity.FREQUENCY_HZ, Quantity.TEMPERATURE_C})
 """Quantities of which a device with several outlets may have but one."""
 UNTOLD = frozenset({Quantity.INPUT_ON})
@@ -34,10 +38,13 @@ def check_plug(profile: MqttProfile, source: Source, problems: list[Problem]) ->
 
     if profile.timer_s is not None:
         longest_s = LONGEST_TIMER_S.get(family)
+        if profile.timer_name == COUNTDOWN:
+            longest_s = LONGEST_COUNTDOWN_S
         if family not in TIMED:
             wrong(("timer_s",), f"a switch-on of family {family} carries no timer: write null")
         elif longest_s is not None and profile.timer_s > longest_s:
-            wrong(("timer_s",), f"family {family} has timers up to {longest_s} s")
+            called = f" called {profile.timer_name}" if profile.timer_name else ""
+            wrong(("timer_s",), f"family {family} has timers{called} up to {longest_s} s")
     if profile.ask_ms is not None and family not in ASKED:
         wrong(("ask_ms",), f"family {family} can't be asked for its values: write null")
     if profile.power_on is PowerOn.SET and family not in SETTABLE:
@@ -51,7 +58,25 @@ def check_plug(profile: MqttProfile, source: Source, problems: list[Problem]) ->
             "a plug that tells only changes, and not when it is gone, can't be told from a dead "
             "one: give ask_ms or report_s, or a device with availability",
         )
+    _check_keys(profile, source, problems)
     _check_names(profile, source, problems)
+
+
+def _check_keys(profile: MqttProfile, source: Source, problems: list[Problem]) -> None:
+    """Add a problem for keys that only another family has."""
+    family = profile.family
+    if family is not Family.ZIGBEE2MQTT:
+        problems += [
+            source.problem((key,), f"family {family} has one name for it: leave it out")
+            for key in ("timer_name", "power_on_name")
+            if getattr(profile, key)
+        ]
+    is_full = FULL_TOPIC in profile.base_topic
+    if family is Family.TASMOTA and profile.base_topic and not is_full:
+        told = f"Tasmota's FullTopic has {FULL_TOPIC}: write it as in shed/{FULL_TOPIC}"
+        problems.append(source.problem(("base_topic",), told))
+    elif family is not Family.TASMOTA and is_full:
+        problems.append(source.problem(("base_topic",), f"only Tasmota has {FULL_TOPIC}"))
 
 
 def _check_names(profile: MqttProfile, source: Source, problems: list[Problem]) -> None:

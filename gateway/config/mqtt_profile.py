@@ -14,6 +14,9 @@ from gateway.config.profile import FileModel, ProfileDefaults, Quantity
 from gateway.core.ids import NAME_PATTERN
 
 LONGEST_NAME = 120
+NAME_IN_JSON = r"^[a-z0-9_]{0,60}$"
+COUNTDOWN = "countdown"
+"""Zigbee2MQTT's name for the timer of Tuya's plugs, which count it in seconds."""
 
 
 class Family(StrEnum):
@@ -70,7 +73,8 @@ class MqttProfile(FileModel):
     base_topic: str = Field(
         default="", pattern=r"^[^+#\x00]{0,100}$", examples=["zigbee2mqtt", "pilegate"]
     )
-    """What stands before the device's own topic; empty: what the family has by default."""
+    """What stands before the device's own topic; empty: what the family has by default. Tasmota's
+    has %prefix% in it."""
     channels: int = Field(ge=1, le=64)
     """Outlets of one device."""
     values: dict[Quantity, PlugValue] = Field(min_length=1)
@@ -87,8 +91,12 @@ class MqttProfile(FileModel):
     """Whether its broker or bridge tells when it is gone (last will)."""
     timer_s: int | None = Field(default=None, ge=1, le=10_000_000)
     """Longest time its own timer takes, in s, after which it goes off by itself; null: none."""
+    timer_name: str = Field(default="", pattern=NAME_IN_JSON, examples=["countdown"])
+    """Zigbee2MQTT: what the timer of a switch-on is called; empty: on_time."""
     power_on: PowerOn = PowerOn.UNKNOWN
     """What its relay does when the mains come back."""
+    power_on_name: str = Field(default="", pattern=NAME_IN_JSON, examples=["power_outage_memory"])
+    """Zigbee2MQTT: what that setting is called; empty: power_on_behavior."""
     min_gap_ms: int = Field(default=0, ge=0, le=10_000)
     """Least time between two messages to it, in ms. An OFF never waits for it."""
     cut_ms: int = Field(ge=1, le=60_000)

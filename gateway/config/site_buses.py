@@ -23,7 +23,7 @@ from gateway.config.site_file import (
     TcpItem,
 )
 from gateway.config.site_model import AnyBus, Bus, Device, MqttBus, MqttDevice, RtuBus, TcpBus
-from gateway.config.site_mqtt import check_power_on, read_mqtt_bus
+from gateway.config.site_mqtt import check_power_on, check_topic, read_mqtt_bus
 from gateway.config.yaml_source import KeyPath
 from gateway.core.ids import BusId, DeviceId
 
@@ -198,6 +198,7 @@ class _Devices:
     ) -> Device | MqttDevice | None:
         if isinstance(item, PlugItem) and isinstance(loaded, LoadedPlug):
             promise = item.promise
+            check_topic(self._found, path, item, loaded.profile)
             return MqttDevice(
                 id=DeviceId(item.id),
                 bus=bus.id,

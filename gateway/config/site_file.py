@@ -243,7 +243,7 @@ class PlugItem(FileModel):
     topic: Annotated[str, AfterValidator(_topic)] = Field(
         pattern=TOPIC_PATTERN, examples=["tasmota_8C2F11", "zigbee-plug-3"]
     )
-    """The name it goes by in its family's topics."""
+    """The name it goes by in its family's topics; Tasmota: or its FullTopic with %prefix% in it."""
     profile: Name = Field(examples=["tasmota-plug"])
     """Name of its profile."""
     power_on: Literal["safe"] | None = None

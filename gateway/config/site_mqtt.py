@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from gateway.config.findings import Findings
+from gateway.config.mqtt_checks import FULL_TOPIC
 from gateway.config.mqtt_profile import Family, MqttProfile, PowerOn
 from gateway.config.site_file import BrokerItem, MqttItem, PlugItem, is_loopback, split_listen
 from gateway.config.site_model import BrokerSettings, MqttBus, MqttTls, TlsFiles
 from gateway.config.yaml_source import KeyPath
 from gateway.core.ids import BusId
 
+TOKEN = re.compile(r"%[a-z]+%")
 PLAIN_PORT = 1_883
 TLS_PORT = 8_883
 """IANA: mqtt and secure-mqtt."""
@@ -86,6 +89,20 @@ def check_power_on(found: Findings, path: KeyPath, item: PlugItem, profile: Mqtt
             f"not to: {how}, then write power_on: safe here",
         )
     return power_on
+
+
+def check_topic(found: Findings, path: KeyPath, item: PlugItem, profile: MqttProfile) -> None:
+    """Refuse a topic with a token that this plug does not fill in."""
+    topic = item.topic
+    if profile.family is Family.TASMOTA:
+        topic = topic.replace(FULL_TOPIC, "", 1)
+    token = TOKEN.search(topic)
+    if token is None:
+        return
+    how = "write what the device has in its place"
+    if profile.family is Family.TASMOTA:
+        how += f"; only {FULL_TOPIC} stays, once"
+    found.wrong((*path, "topic"), f"{token[0]} is a token of the device's own settings: {how}")
 
 
 def read_broker(found: Findings, base: Path) -> BrokerSettings | None:

@@ -77,6 +77,8 @@ class PlugProfile:
     report_s: float | None = None
     base_topic: str = ""
     can_be_asked: bool = False
+    timer_name: str = ""
+    power_on_name: str = ""
     names: dict[str, PlugName] = field(default_factory=dict)
 
 
@@ -135,6 +137,8 @@ def read_plug_profile(path: FilePath) -> PlugProfile:
         report_s=None if report_s is None else float(report_s),
         can_be_asked=data.get("ask_ms") is not None,
         base_topic=str(data.get("base_topic") or ""),
+        timer_name=str(data.get("timer_name") or ""),
+        power_on_name=str(data.get("power_on_name") or ""),
         names=_names(data.get("values")),
     )
 

@@ -32,8 +32,12 @@ class PlugSettings(FileModel):
     overpower_hold_s: Seconds | None = None
     shows_power_off: bool | None = None
     """Tasmota's SetOption21: whether voltage and power are shown while the relay is off."""
+    answers_by_command: bool | None = None
+    """Tasmota's SetOption4: whether an answer comes on a topic named after the command."""
     lists: bool | None = None
     """Tasmota with several channels: every value a list, or some of them one shared scalar."""
+    auto_on_s: float | None = Field(None, gt=0, le=86_400)
+    """Shelly Gen2's auto_on: it closes again so long after it was switched off."""
     status_topic: bool | None = None
     """Shelly Gen2's status_ntf: whether whole states are published beside the partial ones."""
     can_be_asked: bool | None = None

@@ -21,7 +21,8 @@ VOLTAGE_STEP_V = 2.0
 SHORTEST_GAP_S = 1.0
 UNIX_EPOCH_S = 1_684_529_576
 """An evening in May 2023: the device's own idea of the time when the world begins."""
-INITIAL_STATES = {"off": "off", "on": "on", "restore_last": "last"}
+INITIAL_STATES = {"off": "off", "on": "on", "restore_last": "last", "match_input": "off"}
+"""No input is wired: it matches an open one."""
 NO_HANDLER = 404
 BAD_ARGUMENT = -103
 NOT_FOUND = -105
@@ -48,6 +49,7 @@ class ShellyGen2Plug(Plug):
         self._next_minute_s = fittings.now_s + MINUTE_S
         self._minutes_mwh = [0.0, 0.0, 0.0]
         self._minute_from_wh = [0.0] * count
+        self._auto_on_s = fittings.settings.auto_on_s
 
     @property
     def client_id(self) -> str:
@@ -94,6 +96,8 @@ class ShellyGen2Plug(Plug):
         self._timer_s[index] = None
         if cause == "overpower":
             self._errors[index] = ["overpower"]
+        if not self.is_on(index):
+            self._arm_auto_on(index, now_s)
         return self._notify(index, now_s)
 
     def periodic(self, now_s: float) -> list[Message]:
@@ -194,6 +198,12 @@ class ShellyGen2Plug(Plug):
         if timer_s is not None:
             self._timer_s[index] = (now_s, timer_s)
             self.set_timer(index, now_s + timer_s, then_on=not on)
+        elif not on:
+            self._arm_auto_on(index, now_s)
+
+    def _arm_auto_on(self, index: int, now_s: float) -> None:
+        if self._auto_on_s is not None:
+            self.set_timer(index, now_s + self._auto_on_s, then_on=True)
 
     def _index(self, params: dict[str, Any]) -> int:
         index = params.get("id")
@@ -210,14 +220,23 @@ class ShellyGen2Plug(Plug):
         if state is not None and state not in INITIAL_STATES:
             raise _RpcError(BAD_ARGUMENT, "Invalid argument 'initial_state'")
         self.power_on = self.power_on if state is None else INITIAL_STATES[state]
+        if config.get("auto_on") is False:
+            self._auto_on_s = None
+            self._forget_auto_on()
         limit_w = config.get("power_limit")
         if isinstance(limit_w, int | float) and not isinstance(limit_w, bool):
             self.overpower_w = float(limit_w)
 
+    def _forget_auto_on(self) -> None:
+        for index in self._indexes:
+            if not self.is_on(index) and self._timer_s[index] is None:
+                self.set_timer(index, None)
+
     def _config(self, index: int) -> dict[str, Any]:
         state = next(word for word, own in INITIAL_STATES.items() if own == self.power_on)
         config: dict[str, Any] = {"id": index, "name": None, "in_mode": "follow"}
-        config |= {"initial_state": state, "auto_on": False, "auto_off": False}
+        config |= {"initial_state": state, "auto_on": self._auto_on_s is not None}
+        config |= {"auto_on_delay": self._auto_on_s or 60.0, "auto_off": False}
         return config | {"power_limit": round(self.overpower_w), "voltage_limit": 280}
 
     # What it tells

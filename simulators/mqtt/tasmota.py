@@ -14,6 +14,7 @@ from simulators.mqtt.message import Message, document, text
 from simulators.mqtt.plug import Fittings, Plug
 from simulators.physics import Reading
 
+PREFIX = "%prefix%"
 SHORTEST_TELEMETRY_S = 10
 LONGEST_TELEMETRY_S = 3_600
 FIRST_TELEMETRY_S = 5.0
@@ -56,21 +57,28 @@ class TasmotaPlug(Plug):
         """SetOption21; without it everything reads 0 while all relays are off."""
         self._next_report_s = fittings.now_s
 
+    def _place(self, prefix: str) -> str:
+        """Fill in its FullTopic, which has the prefix first unless it was set otherwise."""
+        full = self.topic
+        if PREFIX not in full:
+            full = f"{self.profile.base_topic or PREFIX}/{self.topic}"
+        return full.replace(PREFIX, prefix)
+
     @property
     def will(self) -> Message | None:
-        return text(f"tele/{self.topic}/LWT", "Offline", retain=True, qos=1)
+        return text(f"{self._place('tele')}/LWT", "Offline", retain=True, qos=1)
 
     @property
     def filters(self) -> list[tuple[str, int]]:
-        return [(f"cmnd/{self.topic}/#", 0), ("cmnd/tasmotas/#", 0)]
+        return [(f"{self._place('cmnd')}/#", 0), ("cmnd/tasmotas/#", 0)]
 
     def birth(self, now_s: float) -> list[Message]:
         self._next_report_s = now_s + FIRST_TELEMETRY_S
         info = {"Info1": {"Module": self.profile.name, "Version": "14.2.0(release)"}}
         messages = [
-            text(f"tele/{self.topic}/LWT", "Online", retain=True),
-            text(f"cmnd/{self.topic}/POWER", ""),
-            document(f"tele/{self.topic}/INFO1", info),
+            text(f"{self._place('tele')}/LWT", "Online", retain=True),
+            text(f"{self._place('cmnd')}/POWER", ""),
+            document(f"{self._place('tele')}/INFO1", info),
         ]
         for index in range(len(self.channels)):
             messages += self._power_state(index)
@@ -98,7 +106,7 @@ class TasmotaPlug(Plug):
             return self._power(number, payload.lower(), now_s, received_ns)
         if name == "STATUS":
             return self._status(payload, now_s)
-        return [self._result(self._set(name, number, payload, now_s))]
+        return [self._result(self._set(name, number, payload, now_s), name)]
 
     def booted(self, now_s: float) -> None:
         for index in range(len(self.channels)):
@@ -109,7 +117,7 @@ class TasmotaPlug(Plug):
         messages = self._power_state(index)
         if cause == "overpower":
             watts = f"{round(self.overpower_w)}W"
-            warning = document(f"stat/{self.topic}/WARNING", {"MaxPowerReached": watts})
+            warning = document(f"{self._place('stat')}/WARNING", {"MaxPowerReached": watts})
             return [warning, self._sensor(now_s), *messages]
         return messages
 
@@ -117,19 +125,19 @@ class TasmotaPlug(Plug):
         if not self.report_s or now_s < self._next_report_s:
             return []
         self._next_report_s = now_s + max(self.report_s, SHORTEST_TELEMETRY_S)
-        return [document(f"tele/{self.topic}/STATE", self._state(now_s)), self._sensor(now_s)]
+        return [document(f"{self._place('tele')}/STATE", self._state(now_s)), self._sensor(now_s)]
 
     def old_messages(self) -> list[Message]:
         energy = {"Total": 514.153, "Power": 3251, "Voltage": 229, "Current": 14.2}
         sensor = {"Time": "2019-05-19T20:52:56", "ENERGY": energy}
         power = [
-            text(f"stat/{self.topic}/{self._power_name(index)}", "ON", retain=True)
+            text(f"{self._place('stat')}/{self._power_name(index)}", "ON", retain=True)
             for index in range(len(self.channels))
         ]
         state = {self._power_name(index): "ON" for index in range(len(self.channels))}
         return [
-            document(f"tele/{self.topic}/SENSOR", sensor, retain=True),
-            document(f"tele/{self.topic}/STATE", state, retain=True),
+            document(f"{self._place('tele')}/SENSOR", sensor, retain=True),
+            document(f"{self._place('tele')}/STATE", state, retain=True),
             *power,
         ]
 
@@ -149,7 +157,7 @@ class TasmotaPlug(Plug):
 
     def _status(self, payload: str, now_s: float) -> list[Message]:
         number = int(payload) if payload.isdigit() and len(payload) < 4 else 0
-        topic = f"stat/{self.topic}/STATUS{number or ''}"
+        topic = f"{self._place('stat')}/STATUS{number or ''}"
         if number in STATUS_SENSORS:
             return [document(topic, {"StatusSNS": self._sensors(now_s)})]
         if number == STATUS_STATE:
@@ -212,11 +220,12 @@ class TasmotaPlug(Plug):
 
     def _power_state(self, index: int) -> list[Message]:
         name, word = self._power_name(index), "ON" if self.is_on(index) else "OFF"
-        topic = f"stat/{self.topic}/{name}"
-        return [self._result({name: word}), text(topic, word, retain=self.retains_state)]
+        topic = f"{self._place('stat')}/{name}"
+        return [self._result({name: word}, name), text(topic, word, retain=self.retains_state)]
 
-    def _result(self, answer: dict[str, Any]) -> Message:
-        return document(f"stat/{self.topic}/RESULT", answer)
+    def _result(self, answer: dict[str, Any], command: str = "RESULT") -> Message:
+        name = command if self.settings.answers_by_command else "RESULT"
+        return document(f"{self._place('stat')}/{name}", answer)
 
     def _state(self, now_s: float) -> dict[str, Any]:
         state: dict[str, Any] = {"Time": _time(now_s), "UptimeSec": int(now_s)}
@@ -227,7 +236,7 @@ class TasmotaPlug(Plug):
     def _sensor(self, now_s: float) -> Message:
         sensors = self._sensors(now_s)
         sensors["ENERGY"]["Period"] = 0
-        return document(f"tele/{self.topic}/SENSOR", sensors)
+        return document(f"{self._place('tele')}/SENSOR", sensors)
 
     def _sensors(self, now_s: float) -> dict[str, Any]:
         any_on = any(self.is_on(index) for index in range(len(self.channels)))

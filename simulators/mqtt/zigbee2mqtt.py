@@ -5,7 +5,9 @@ plugs ("On with timed off", "Power-on behavior"). Every message holds the whole 
 not change is as old as its own last report. Reports come on change, by the plug's reporting
 configuration (power 5 W, current 0.05 A, voltage 5 V, energy 0.1 kWh, at least 10 s apart and
 at most an hour, as zigbee-herdsman-converters sets it up). By the Zigbee Cluster Library
-(3.8.2.3.6, On With Timed Off) a shorter on_time does not shorten one that runs. A plug that does
+(3.8.2.3.6, On With Timed Off) a shorter on_time does not shorten one that runs. Tuya's plugs have
+``countdown`` in its place, and ``power_outage_memory``; a key that a plug does not have costs a
+line on bridge/logging, and the rest of its message is done all the same. A plug that does
 not answer costs a line on bridge/logging, and is called offline ten minutes after its last word.
 """
 
@@ -33,7 +35,18 @@ DEFAULT_NAMES = {
     "energy_wh": "energy",
 }
 WORDS = {"ON": True, "OFF": False, "TOGGLE": None}
-BEHAVIOURS = {"off": "off", "on": "on", "previous": "last"}
+BEHAVIOURS: dict[str, dict[Any, str]] = {
+    "power_on_behavior": {"off": "off", "on": "on", "previous": "last"},
+    "power_outage_memory": {
+        "off": "off",
+        "on": "on",
+        "restore": "last",
+        False: "off",
+        True: "last",
+    },
+}
+COUNTDOWN = "countdown"
+LONGEST_COUNTDOWN_S = 43_200
 AVAILABILITY_S = 600.0
 
 
@@ -91,15 +104,16 @@ class ZigbeePlug(Plug):
         for index in range(len(self.channels)):
             wanted = request.get(self._state_key(index, endpoint))
             if isinstance(wanted, str) and wanted.upper() in WORDS:
-                on_time = request.get("on_time")
+                on_time = self._time_in(request, index)
                 was_on = self.is_on(index)
                 self._set(index, WORDS[wanted.upper()], on_time, now_s, received_ns)
                 # With a time the bridge says nothing of its own: only the plug's report does.
-                changed |= on_time is None or self.is_on(index) != was_on
-        behaviour = request.get("power_on_behavior")
-        if behaviour in BEHAVIOURS:
-            self.power_on = BEHAVIOURS[behaviour]
-            self._cache["power_on_behavior"] = behaviour
+                changed |= self._counts_down or on_time is None or self.is_on(index) != was_on
+        setting = self.profile.power_on_name or "power_on_behavior"
+        behaviour = request.get(setting)
+        if isinstance(behaviour, str | bool) and behaviour in BEHAVIOURS[setting]:
+            self.power_on = BEHAVIOURS[setting][behaviour]
+            self._cache[setting] = behaviour
             changed = True
         self.heard_s = now_s
         return [self._publication()] if changed else []
@@ -134,6 +148,16 @@ class ZigbeePlug(Plug):
 
     # Inside
 
+    @property
+    def _counts_down(self) -> bool:
+        return self.profile.timer_name == COUNTDOWN
+
+    def _time_in(self, request: dict[str, Any], index: int) -> Any:
+        """Find the timer of one endpoint; None where the plug knows no such key."""
+        name = COUNTDOWN if self._counts_down else "on_time"
+        end = self._name("relay_on", index).removeprefix("state")
+        return request.get(name + end, request.get(name))
+
     def _set(
         self, index: int, wanted: bool | None, on_time: Any, now_s: float, received_ns: int
     ) -> None:
@@ -141,14 +165,20 @@ class ZigbeePlug(Plug):
         left_s = self.timer_left_s(index, now_s)
         self.switch(index, on, now_s, by="frame", at_ns=received_ns)
         is_number = isinstance(on_time, int | float) and not isinstance(on_time, bool)
-        if on and is_number and 0 < on_time <= LONGEST_ON_TIME_S:
+        if on and is_number and self._counts_down and 0 < on_time <= LONGEST_COUNTDOWN_S:
+            self.set_timer(index, now_s + on_time)  # an ON ends the one before
+        elif on and is_number and not self._counts_down and 0 < on_time <= LONGEST_ON_TIME_S:
             self.set_timer(index, now_s + max(on_time, left_s or 0.0))
         self._note_relays()
 
     def _get(self, request: dict[str, Any], now_s: float) -> list[Message]:
         self.heard_s = now_s
         self._note_relays()
-        asked = [key for key in request if not key.startswith(("state", "power_on"))]
+        asked = [key for key in request if not key.startswith(("state", "power_o"))]
+        name = self.profile.power_on_name or "power_on_behavior"
+        if name in request:
+            words = BEHAVIOURS[name].items()
+            self._cache[name] = next(each for each, own in words if own == self.power_on)
         can = self.profile.can_be_asked
         can = can if self.settings.can_be_asked is None else self.settings.can_be_asked
         if asked and can:
@@ -256,7 +286,8 @@ class ZigbeeBridge:
         return outgoing
 
     def receive(self, message: Message, now_s: float, received_ns: int) -> list[Outgoing]:
-        for plug in self._plugs:
+        # The longest name first: one plug's may begin like another's.
+        for plug in sorted(self._plugs, key=lambda plug: -len(plug.topic)):
             prefix = f"{self._base}/{plug.topic}/"
             if not message.topic.startswith(prefix) or not message.payload:
                 continue

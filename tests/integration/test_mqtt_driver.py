@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import resource
 import shutil
 import signal
+import socket
 import ssl
+import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +24,7 @@ from drivers.mqtt import bus as bus_module
 from drivers.mqtt import plug as plug_module
 from drivers.mqtt.bus import MqttPlugs
 from drivers.mqtt.link import BrokerLink, LinkLost
+from drivers.mqtt.sockets import UNACKED_MS
 from gateway.config import MqttBus, MqttDevice, MqttTls
 from gateway.core.clock import SystemClock
 from gateway.core.ids import OutletId
@@ -647,3 +651,44 @@ def test_rubbish_after_the_handshake_ends_each_connection() -> None:
     asyncio.run(story())
     assert len(ends) == 40
     assert all(text.startswith("127.0.0.1:") for text in ends)
+
+
+def test_a_huge_message_costs_little_memory_and_no_connection(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        bus = mqtt_bus(port)
+        async with (
+            device(port, ["pilegate/n/command", "pilegate/n/ask"], Native()),
+            driving(bus, plug("n", "pilegate-native")) as (driver, recorder),
+            aiomqtt.Client("127.0.0.1", port) as stranger,
+        ):
+            await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
+            before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            huge = bytes(48 * 1_024 * 1_024)
+            own_kib = 2 * len(huge) / 1_024  # this process also sends it
+            for qos in (0, 1):
+                await stranger.publish("pilegate/n/telemetry", huge, qos=qos)
+            await until(lambda: driver.stats().errors.get("size") == 2)
+            grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
+            assert grown_kib < own_kib + 40_000
+            driver.switch_off(N2, urgent=True)
+            await until(lambda: (N2, False, WriteResult.DONE) in recorder.writes)
+            assert [state for _, state, _ in recorder.buses].count(BusState.LOST) == 0
+
+    asyncio.run(story())
+
+
+def test_a_connection_keeps_nothing_back_for_a_network_that_returns(port: int) -> None:
+    async def story() -> None:
+        await reachable(port)
+        link = BrokerLink(mqtt_bus(port), lambda *_: None)
+        await link.open()
+        assert link._client is not None
+        sock = link._client._client.socket()
+        assert isinstance(sock, socket.socket)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNACKED_MS
+        linger = sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
+        assert struct.unpack("ii", linger) == (1, 0)
+        await link.close()
+
+    asyncio.run(story())

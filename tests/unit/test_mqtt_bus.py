@@ -236,6 +236,7 @@ def test_an_outlet_of_another_bus_is_refused() -> None:
 def test_a_timer_shorter_than_the_lease_is_set_anew_while_the_relay_is_on() -> None:
     async def story(stage: Stage) -> None:
         topic = "zigbee2mqtt/a"
+        stage.say(f"{topic}/availability", {"state": "online"}, retained=True)
         stage.say(topic, {"state": "OFF", "power": 0})
         stage.say(topic, {"state": "OFF", "power": 0})
         stage.driver.switch_on(A1, 4 * 3_600_000)
@@ -350,6 +351,93 @@ def test_only_a_live_plug_that_reports_on_change_is_alive() -> None:
     play(story, zigbee)
 
 
+def test_a_plug_of_which_nobody_tells_whether_it_is_there_is_asked_for_its_relay() -> None:
+    async def story(stage: Stage) -> None:
+        topic = "zigbee2mqtt/a"
+        stage.say(topic, {"state": "ON", "power": 56})
+        stage.wire.take()
+        for _ in range(10):
+            await asyncio.sleep(61)
+            [asked] = stage.wire.take("/get")
+            assert asked == (f"{topic}/get", '{"state":""}', 0)
+            stage.say(topic, {"state": "ON", "power": 56})
+        assert stage.state() is DeviceState.ONLINE
+        assert stage.recorder.last("a-1").relay_on is True
+        count = len(stage.recorder.alive)
+        assert count > 500
+        await asyncio.sleep(200)  # the plug is gone, and the bridge can't say so
+        assert stage.state() is DeviceState.SILENT
+        count = len(stage.recorder.alive)
+        await asyncio.sleep(60)
+        assert len(stage.recorder.alive) == count
+        stage.say(f"{topic}/availability", {"state": "online"})
+        stage.wire.take()
+        await asyncio.sleep(600)
+        assert stage.wire.take("/get") == []  # from now on the bridge tells
+        assert stage.state() is DeviceState.ONLINE
+
+    play(story, zigbee)
+
+
+def test_what_a_bridge_remembers_of_a_plug_that_is_gone_does_not_bring_it_back() -> None:
+    async def story(stage: Stage) -> None:
+        topic = "zigbee2mqtt/a"
+        await asyncio.sleep(5)
+        stage.say(topic, {"state": "ON", "power": 56})
+        stage.say(f"{topic}/availability", {"state": "offline"})
+        assert stage.state() is DeviceState.SILENT
+        stage.say(topic, {"state": "ON", "power": 56})
+        stage.say(topic, {"state": "ON", "power": 56, "linkquality": 3})
+        assert stage.state() is DeviceState.SILENT
+        stage.say(topic, {"state": "ON", "power": 57})
+        assert stage.state() is DeviceState.ONLINE
+
+    play(story, zigbee)
+
+
+def test_values_that_a_bridge_polls_may_stay_the_same_for_hours() -> None:
+    async def story(stage: Stage) -> None:
+        for _ in range(60):
+            stage.say("zigbee2mqtt/a", {"state": "ON", "power": 56})
+            await asyncio.sleep(10)
+        assert stage.state() is DeviceState.ONLINE
+        assert len(stage.recorder.alive) > 500
+        await asyncio.sleep(40)
+        assert stage.state() is DeviceState.SILENT
+
+    play(story, lambda: plug("a", "zigbee-plug-tuya-polled"))
+
+
+def test_another_device_with_the_same_topics_is_named_and_not_taken() -> None:
+    async def story(stage: Stage) -> None:
+        def status(source: str, power_w: float) -> None:
+            params = {"switch:0": {"id": 0, "output": False, "apower": power_w}}
+            message = {"src": source, "method": "NotifyStatus", "params": params}
+            stage.say("a/events/rpc", message)
+
+        status("shellyplusplugs-1", 1)
+        status("shellyplusplugs-2", 2)
+        assert stage.recorder.last("a-1").power_w == 1
+        assert stage.driver.stats().errors == {"source": 1}
+        stage.say("a/online", "false")
+        stage.say("a/online", "true")
+        status("shellyplusplugs-2", 3)  # it was exchanged
+        assert stage.recorder.last("a-1").power_w == 3
+
+    play(story, gen2)
+
+
+def test_a_retained_message_that_is_taken_back_says_nothing() -> None:
+    async def story(stage: Stage) -> None:
+        online(stage)
+        for topic in ("telemetry", "state", "online"):
+            stage.say(f"pilegate/a/{topic}", "")
+        assert stage.driver.stats().errors == {}
+        assert stage.state() is DeviceState.ONLINE
+
+    play(story, native)
+
+
 def test_a_polled_plug_is_never_called_alive() -> None:
     async def story(stage: Stage) -> None:
         for _ in range(20):
@@ -374,6 +462,20 @@ def test_a_plug_that_came_back_is_asked_and_set_again() -> None:
         assert len(stage.wire.take("PowerOnState")) == 1
 
     play(story, tasmota)
+
+
+def test_a_shelly_that_switches_on_by_itself_is_told_not_to() -> None:
+    async def story(stage: Stage) -> None:
+        asked = [json.loads(text) for _, text, _ in stage.wire.take("/rpc")]
+        [config] = [each for each in asked if each["method"] == "Switch.GetConfig"]
+        result = {"id": 0, "initial_state": "off", "auto_on": True, "auto_on_delay": 5}
+        stage.say("guard/a/rpc", {"id": config["id"], "src": "a", "result": result})
+        [(_, text, qos)] = stage.wire.take("/rpc")
+        assert json.loads(text)["method"] == "Switch.SetConfig"
+        assert json.loads(text)["params"] == {"id": 0, "config": {"auto_on": False}}
+        assert qos == 1
+
+    play(story, gen2)
 
 
 # ------------------------------------------------------------ what is news

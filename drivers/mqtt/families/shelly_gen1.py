@@ -2,6 +2,7 @@
 
 Each value has a topic of its own behind ``shellies/<id>/``, as plain text. A relay's topic says
 ``on``, ``off`` or ``overpower``. Energy counts watt-minutes. ``update`` makes it tell everything.
+A flag such as ``overtemperature`` is 1 or 0.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ class ShellyGen1:
                 channels.setdefault(value.name_of(channel), []).append(channel)
             for name, told in channels.items():
                 topics[f"{self._root}/{name}"] = (
-                    _relay(told) if quantity.is_flag else number_topic(quantity, value.scale, told)
+                    number_topic(quantity, value.scale, told)
+                    if not quantity.is_flag
+                    else _alarm(told)
+                    if quantity is Quantity.ALARM
+                    else _relay(told, has_alarm=Quantity.ALARM in profile.values)
                 )
         self.topics: Mapping[str, Decoder] = topics
 
@@ -75,13 +80,24 @@ class ShellyGen1:
         return (Out(f"{self._root}/{self._relay.name_of(channel)}/command", word),)
 
 
-def _relay(channels: list[int]) -> Decoder:
+def _alarm(channels: list[int]) -> Decoder:
+    def decode(payload: bytes) -> Heard:
+        alarm = one_of(parse_text(payload), "1", "0")
+        return Heard(tuple(Reading(channel, alarm=alarm) for channel in channels))
+
+    return decode
+
+
+def _relay(channels: list[int], *, has_alarm: bool) -> Decoder:
+    """Decode a relay's topic; ``has_alarm``: another topic says whether the alarm is over."""
+    over = None if has_alarm else False
+
     def decode(payload: bytes) -> Heard:
         text = parse_text(payload)
         if text.lower() == OVERPOWER:  # says nothing of the relay itself
             return Heard(tuple(Reading(channel, alarm=True) for channel in channels))
         is_on = one_of(text, "on", "off")
-        return Heard(tuple(Reading(channel, relay_on=is_on, alarm=False) for channel in channels))
+        return Heard(tuple(Reading(channel, relay_on=is_on, alarm=over) for channel in channels))
 
     return decode
 

@@ -3,6 +3,7 @@
 JSON-RPC: a request on ``<prefix>/rpc`` names in ``src`` where its answer goes: ``<src>/rpc``.
 ``<prefix>/events/rpc`` carries NotifyStatus, which holds only what changed;
 ``<prefix>/status/switch:N`` is a component's whole status, where the device is set to send it.
+Its password protects HTTP and websockets, and not MQTT (General, Authentication).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from enum import IntEnum
 from typing import Any
 
 from drivers.mqtt.payload import (
+    MAX_TEXT,
     Faults,
     Named,
     Values,
@@ -32,6 +34,9 @@ from gateway.config import MqttProfile, PowerOn, Quantity
 _SWITCH = re.compile(r"switch:([0-9]{1,2})")
 _LARGEST_ID = 1 << 53
 INITIAL_STATE_OFF = "off"
+SWITCHES_ON_BY_ITSELF = ("auto_on", "autorecover_voltage_errors")
+"""Settings of a switch that close it again: some time after it was switched off, and when the
+voltage is right again."""
 
 
 class Kind(IntEnum):
@@ -107,10 +112,14 @@ class ShellyGen2:
         if message.get("method") not in ("NotifyStatus", "NotifyFullStatus"):
             return Heard()
         whole = message["method"] == "NotifyFullStatus"
-        return self._components(as_object(message.get("params", {})), whole=whole)
+        heard = self._components(as_object(message.get("params", {})), whole=whole)
+        return heard._replace(source=_source(message))
 
     def _answer(self, payload: bytes) -> Heard:
         message = parse_object(payload)
+        return self._answered(message)._replace(source=_source(message))
+
+    def _answered(self, message: dict[str, Any]) -> Heard:
         number = message.get("id")
         if isinstance(number, bool) or not isinstance(number, int):
             raise WrongPayload("shape", f"id: none of ours: {shown(number)}")
@@ -126,7 +135,7 @@ class ShellyGen2:
         if kind == Kind.SET:
             return Heard(ack=Ack(ref, done=True))
         if kind == Kind.CONFIG:
-            return Heard(replies=self._set_initial_state(result, ref))
+            return Heard(replies=self._stay_off(result, ref))
         if kind == Kind.CONFIGURED:
             return Heard()
         if "output" in result or isinstance(result.get("id"), int):
@@ -135,13 +144,18 @@ class ShellyGen2:
             found = self._components(result, whole=True)
         return found._replace(answers=ref)
 
-    def _set_initial_state(self, config: dict[str, Any], ref: int) -> tuple[Out, ...]:
-        index, state = config.get("id"), config.get("initial_state")
-        if isinstance(index, bool) or not isinstance(index, int) or state is None:
+    def _stay_off(self, config: dict[str, Any], ref: int) -> tuple[Out, ...]:
+        """Let it come up off after a blackout, and never switch on by itself."""
+        index = config.get("id")
+        if not self._sets_power_on or isinstance(index, bool) or not isinstance(index, int):
             return ()
-        if not self._sets_power_on or state == INITIAL_STATE_OFF:
+        wrong: dict[str, Any] = {}
+        if config.get("initial_state") not in (None, INITIAL_STATE_OFF):
+            wrong["initial_state"] = INITIAL_STATE_OFF
+        wrong |= {key: False for key in SWITCHES_ON_BY_ITSELF if config.get(key) is True}
+        if not wrong:
             return ()
-        params = {"id": index, "config": {"initial_state": INITIAL_STATE_OFF}}
+        params = {"id": index, "config": wrong}
         return (self._request("Switch.SetConfig", params, Kind.CONFIGURED, ref),)
 
     def _whole(self, channel: int) -> Decoder:
@@ -179,3 +193,9 @@ class ShellyGen2:
             # In a whole status errors are only there when there are any.
             values["alarm"] = False
         return values
+
+
+def _source(message: dict[str, Any]) -> str | None:
+    """Who says so: the device's own id, whatever its topics are."""
+    source = message.get("src")
+    return source[:MAX_TEXT] if isinstance(source, str) else None

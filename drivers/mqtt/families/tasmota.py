@@ -3,6 +3,10 @@
 ``cmnd/<topic>/<command>`` is answered on ``stat/<topic>/RESULT`` (STATUS 8 on STATUS8, and so
 on); ``tele/<topic>/SENSOR`` and ``STATE`` come by themselves. With several outlets the values of
 ENERGY are lists; a voltage or a frequency may be one number for all.
+
+FullTopic says where ``cmnd``, ``stat`` and ``tele`` stand: ``%prefix%/<topic>`` by default.
+With SetOption4 an answer comes on the command's own topic: the relay's has the JSON of RESULT
+before its plain word then. STATUS 10 replaces STATUS 8, which is kept and known to all versions.
 """
 
 from __future__ import annotations
@@ -30,6 +34,8 @@ SHARED = (Quantity.VOLTAGE_V, Quantity.FREQUENCY_HZ, Quantity.TEMPERATURE_C)
 LONGEST_IN_TENTHS_S = 11
 """PulseTime 1 to 111 counts tenths of a second, 112 to 64900 seconds from 12 on (Commands)."""
 _SECONDS_FROM = 100
+PREFIX = "%prefix%"
+"""Where a device's FullTopic has cmnd, stat or tele."""
 SHOW_WHEN_OFF = "SetOption21"
 """Whether values are told while the relay is open. Without it they are all 0 then, and a welded
 contact can't be seen."""
@@ -45,7 +51,9 @@ class Tasmota:
 
     def __init__(self, topic: str, profile: MqttProfile, me: str) -> None:
         del me
-        self._command = f"cmnd/{topic}"
+        root = topic if PREFIX in topic else f"{profile.base_topic or PREFIX}/{topic}"
+        tele, stat = root.replace(PREFIX, "tele"), root.replace(PREFIX, "stat")
+        self._command = root.replace(PREFIX, "cmnd")
         self._sets_power_on = profile.power_on is PowerOn.SET
         channels = range(1, profile.channels + 1)
         self._numbers = {channel: Named(profile, channel) for channel in channels}
@@ -57,16 +65,19 @@ class Tasmota:
                 # SetOption26 makes a device of one outlet say POWER1.
                 self._relays[1] = tuple(dict.fromkeys((relay.name_of(1), "POWER", "POWER1")))
         topics: dict[str, Decoder] = {
-            f"tele/{topic}/LWT": lambda payload: presence(payload, "online", "offline"),
-            f"tele/{topic}/SENSOR": lambda payload: self._sensor(parse_object(payload)),
-            f"tele/{topic}/STATE": lambda payload: self._state(parse_object(payload)),
-            f"stat/{topic}/RESULT": self._result,
-            f"stat/{topic}/STATUS8": lambda payload: self._sensor(_inside(payload, "StatusSNS")),
-            f"stat/{topic}/STATUS11": lambda payload: self._state(_inside(payload, "StatusSTS")),
+            f"{tele}/LWT": lambda payload: presence(payload, "online", "offline"),
+            f"{tele}/SENSOR": lambda payload: self._sensor(parse_object(payload)),
+            f"{tele}/STATE": lambda payload: self._state(parse_object(payload)),
+            f"{stat}/RESULT": self._result,
+            f"{stat}/SETOPTION": self._result,
+            f"{stat}/POWERONSTATE": self._result,
+            f"{stat}/STATUS8": lambda payload: self._sensor(_inside(payload, "StatusSNS")),
+            f"{stat}/STATUS10": lambda payload: self._sensor(_inside(payload, "StatusSNS")),
+            f"{stat}/STATUS11": lambda payload: self._state(_inside(payload, "StatusSTS")),
         }
         for channel, names in self._relays.items():
             for name in names:
-                topics[f"stat/{topic}/{name}"] = self._power(channel)
+                topics[f"{stat}/{name}"] = self._power(channel)
         self.topics: Mapping[str, Decoder] = topics
 
     def on(self, channel: int, for_s: int | None, ref: int) -> tuple[Out, ...]:
@@ -140,6 +151,8 @@ class Tasmota:
 
     def _power(self, channel: int) -> Decoder:
         def decode(payload: bytes) -> Heard:
+            if payload.lstrip()[:1] == b"{":
+                return self._result(payload)
             faults = Faults()
             values: Values = {}
             take_word(values, Quantity.RELAY_ON, parse_text(payload), faults)

@@ -3,7 +3,10 @@
 ``<base>/<name>`` carries a plug's values as Zigbee2MQTT knows them: what was just reported beside
 what it remembers, so that an old power stands next to a new state. ``set`` and ``get`` lie
 behind that topic. After a ``set`` with ``on_time`` it publishes no state of its own, so each
-command is followed by a ``get``.
+command is followed by a ``get``. Keys of one endpoint of several end alike: ``state_l1``,
+``on_time_l1``. Tuya's plugs have ``countdown`` instead of ``on_time`` and switch on without any
+timer when they are given the other; their state after a blackout is ``power_outage_memory``, as
+is that of older Aqara plugs, where it is true or false.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ from drivers.mqtt.words import Decoder, Heard, Out, WrongPayload
 from gateway.config import MqttProfile, PowerOn, Quantity
 
 BASE = "zigbee2mqtt"
+ON_TIME = "on_time"
 POWER_ON = "power_on_behavior"
+POWER_ON_NAMES = (POWER_ON, "power_outage_memory")
 
 
 class Zigbee2Mqtt:
@@ -53,6 +58,14 @@ class Zigbee2Mqtt:
         if profile.ask_ms is not None:
             asked += [path[0] for named in self._numbers.values() for _, path, _ in named]
         self._get = compact(dict.fromkeys(asked, ""))
+        self._ends = {each: _end(name) for each, name in self._relays.items()}
+        self._timer = profile.timer_name or ON_TIME
+        power_on = profile.power_on_name or POWER_ON
+        asked = [power_on + end for end in self._ends.values()] or [power_on]
+        self._get_power_on = compact(dict.fromkeys(asked, ""))
+        self._power_on = {
+            name + end for name in (*POWER_ON_NAMES, power_on) for end in ("", *self._ends.values())
+        }
         self.topics: Mapping[str, Decoder] = {
             self._root: self._values,
             f"{self._root}/availability": lambda payload: Heard(online=_state_word(payload)),
@@ -63,7 +76,7 @@ class Zigbee2Mqtt:
         del ref
         message: dict[str, Any] = {self._relays[channel]: "ON"}
         if for_s is not None:
-            message["on_time"] = for_s
+            message[self._timer + self._ends[channel]] = for_s
         return (Out(f"{self._root}/set", compact(message)), self._read_back(channel))
 
     def off(self, channel: int, ref: int) -> tuple[Out, ...]:
@@ -83,7 +96,7 @@ class Zigbee2Mqtt:
         asked = self.ask(ref)
         if not self._sets_power_on:
             return asked
-        return (*asked, Out(f"{self._root}/get", compact({POWER_ON: ""})))
+        return (*asked, Out(f"{self._root}/get", self._get_power_on))
 
     def _read_back(self, channel: int) -> Out:
         return Out(f"{self._root}/get", compact({self._relays[channel]: ""}))
@@ -104,14 +117,19 @@ class Zigbee2Mqtt:
     def _stay_off(self, message: dict[str, Any]) -> tuple[Out, ...]:
         if not self._sets_power_on:
             return ()
-        wrong = {
-            key: "off"
-            for key, value in message.items()
-            if (key == POWER_ON or key.startswith(f"{POWER_ON}_l"))
-            and isinstance(value, str)
-            and value != "off"
-        }
+        wrong: dict[str, Any] = {}
+        for key in sorted(self._power_on & message.keys()):
+            value = message[key]
+            if value is True:
+                wrong[key] = False
+            elif isinstance(value, str) and value.lower() != "off":
+                wrong[key] = "off"
         return (Out(f"{self._root}/set", compact(wrong)),) if wrong else ()
+
+
+def _end(relay: str) -> str:
+    """Give the end of an outlet's keys: ``_l1`` of ``state_l1``, nothing of ``state``."""
+    return relay.removeprefix("state") if relay.startswith("state_") else ""
 
 
 def _state_word(payload: bytes) -> bool:
