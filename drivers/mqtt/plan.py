@@ -73,12 +73,15 @@ def asked_every_ms(profile: MqttProfile, poll_ms: int) -> float | None:
 def seen_within(profile: MqttProfile, poll_ms: int) -> tuple[float | None, str]:
     """Say until when an overload is told, at the latest, and how."""
     ways: list[tuple[float, str]] = []
+    meter_ms = profile.meter_ms
+    behind = f", its meter up to {meter_ms / 1_000:g} s behind" if meter_ms else ""
     asked_ms = asked_every_ms(profile, poll_ms)
     if asked_ms is not None:
-        ways.append((asked_ms + profile.answer_ms, f"asked every {asked_ms / 1_000:g} s"))
+        told_ms = meter_ms + asked_ms + profile.answer_ms
+        ways.append((told_ms, f"asked every {asked_ms / 1_000:g} s{behind}"))
     if profile.report_s is not None:
-        report_ms = profile.report_s * 1_000 + HOP_MS
-        ways.append((report_ms, f"reports every {profile.report_s:g} s"))
+        report_ms = meter_ms + profile.report_s * 1_000 + HOP_MS
+        ways.append((report_ms, f"reports every {profile.report_s:g} s{behind}"))
     if profile.change_ms is not None:
         change_ms = profile.change_ms + HOP_MS
         ways.append((change_ms, f"reports a change within {profile.change_ms / 1_000:g} s"))

@@ -83,6 +83,8 @@ class MqttProfile(FileModel):
     """It can be asked for its values, and this often at most, in ms; null: it can't."""
     answer_ms: int = Field(default=500, ge=1, le=60_000)
     """How long it takes to answer at most, in ms."""
+    meter_ms: int = Field(default=0, ge=0, le=60_000)
+    """How far its meter is behind at most when a value is told, in ms."""
     report_s: float | None = Field(default=None, gt=0, le=86_400, allow_inf_nan=False)
     """It reports all values by itself this often, in s; null: only what changes."""
     change_ms: int | None = Field(default=None, ge=1, le=3_600_000)

@@ -33,7 +33,19 @@ WORDS = [
     *("POWER", "POWER1", "POWER2", "PowerOnState", "ON", "OFF", "on", "off", "state", "power"),
     *("method", "NotifyStatus", "NotifyFullStatus", "params", "result", "error", "message"),
     *("switch:0", "switch:1", "switch:99", "output", "apower", "aenergy", "total", "errors"),
-    *("initial_state", "power_on_behavior", "state_l1", "power_l2", "done", "refused", "detail"),
+    *(
+        "initial_state",
+        "auto_on",
+        "src",
+        "SetOption21",
+        "power_on_behavior",
+        "state_l1",
+        "power_l2",
+        "power_outage_memory",
+        "done",
+        "refused",
+        "detail",
+    ),
 ]
 SCALARS = (
     st.none()

@@ -18,8 +18,9 @@ SITES = Path(__file__).parents[2] / "config" / "sites"
 @pytest.mark.parametrize(
     ("profile", "poll_ms", "seen_ms"),
     [
-        ("tasmota-plug", 1_000, 1_500),
-        ("tasmota-plug", 300, 1_700),  # asked in whole rounds: every 1.2 s
+        ("tasmota-plug", 1_000, 3_200 + 1_500),
+        ("tasmota-plug", 300, 3_200 + 1_700),  # asked in whole rounds: every 1.2 s
+        ("zigbee-plug-tuya-polled", 1_000, 10_000 + HOP_MS),
         ("pilegate-native", 100, 400),
         ("zigbee-plug", 1_000, 10_000 + HOP_MS),
         ("zigbee-plug-asked", 1_000, 3_500),
@@ -51,8 +52,11 @@ def test_the_promise_of_a_device_outranks_that_of_its_bus_and_of_the_site() -> N
         (9_000, False),
     ]
     plain = mqtt_bus()
-    [only] = plan_mqtt(plain, plug_site(plain, plug("t", "tasmota-plug"))).plugs
+    [only] = plan_mqtt(plain, plug_site(plain, plug("t", "shelly-plus-plug-s"))).plugs
     assert (only.promise_ms, only.is_kept, only.has_timer) == (2_500, True, True)
+    [only] = plan_mqtt(plain, plug_site(plain, plug("t", "tasmota-plug"))).plugs
+    assert (only.worst_cut_ms, only.is_kept) == (5_000, False)
+    assert only.seen_by == "asked every 1 s, its meter up to 3.2 s behind"
 
 
 def test_check_prints_each_plug_and_refuses_what_is_too_slow(
