@@ -46,6 +46,8 @@ class Function(IntEnum):
 
 READS_BITS = frozenset({Function.READ_COILS, Function.READ_DISCRETE})
 READS_REGISTERS = frozenset({Function.READ_HOLDING, Function.READ_INPUT})
+_WRITES_MANY = frozenset({Function.WRITE_COILS, Function.WRITE_REGISTERS})
+_OF_BITS = READS_BITS | {Function.WRITE_COILS}
 _KNOWN = frozenset(int(function) for function in Function)
 _ECHOES = frozenset(
     {
@@ -72,6 +74,8 @@ class Fault(StrEnum):
     """A wrong transaction or protocol id (TCP)."""
     UNEXPECTED = "unexpected"
     """A good frame that nobody waits for."""
+    REQUEST = "request"
+    """Another master asks, or the converter echoes what it sends."""
     OVERSIZED = "oversized"
 
 
@@ -101,6 +105,10 @@ class Request:
     @property
     def is_read(self) -> bool:
         return self.function in READS_BITS or self.function in READS_REGISTERS
+
+    def may_begin(self, data: bytes | bytearray) -> bool:
+        """Say whether ``data`` begins as the answer to this read does on a serial line."""
+        return self.is_read and data[0] == self.unit and data[1 : 1 + len(self.head)] == self.head
 
     @cached_property
     def rtu(self) -> bytes:
@@ -237,7 +245,9 @@ class Desynchronised:
     fault: Fault
 
 
-def next_rtu(data: bytes | bytearray, units: Container[int]) -> tuple[int, Frame | Noise | None]:
+def next_rtu(
+    data: bytes | bytearray, units: Container[int], awaited: Request | None = None
+) -> tuple[int, Frame | Noise | None]:
     """Take the next answer out of what has arrived on a serial line.
 
     Returns ``(used, what)``: ``used`` bytes at the beginning of ``data`` are done with. With
@@ -247,21 +257,66 @@ def next_rtu(data: bytes | bytearray, units: Container[int]) -> tuple[int, Frame
     function with a possible length follows; it is one when its check sum is right. Frames are
     taken in order, so an answer of a neighbour that holds in its values what looks like a
     frame is not looked into.
+
+    A request on the line can look like the beginning of a long answer: the address 0x2002 like
+    32 bytes of values. It is told by its own length and check sum, so that nobody waits for the
+    rest of it; only what may be the answer to ``awaited`` is given the time to be one.
     """
     for start in range(len(data)):
         length = _rtu_length(data, start, units)
-        if length < 0:
+        asked = _request_length(data, start, units)
+        if length < 0 and asked < 0:
             continue
         if start:
             return start, Noise(Fault.CRC)
-        if length == 0 or len(data) < length:
+        if length > 0 and _is_whole(data, length) and not _is_echo(data, length, awaited):
+            return length, Frame(data[0], bytes(data[1 : length - 2]))
+        is_short = length == 0 or len(data) < length
+        may_be_awaited = is_short and awaited is not None and awaited.may_begin(data)
+        if asked > 0 and _is_whole(data, asked) and not may_be_awaited:
+            return asked, Noise(Fault.REQUEST)
+        if is_short or (len(data) < asked and (length < 0 or data[1] in _ECHOES)):
             return 0, None
-        body = bytes(data[: length - 2])
-        if crc16(body) == data[length - 2] | data[length - 1] << 8:
-            return length, Frame(body[0], body[1:])
     if not data:
         return 0, None
     return len(data), Noise(_noise_fault(data, units))
+
+
+def _is_whole(data: bytes | bytearray, length: int) -> bool:
+    """Say whether the first ``length`` bytes are there, and end with their check sum."""
+    if len(data) < length:
+        return False
+    return crc16(data[: length - 2]) == data[length - 2] | data[length - 1] << 8
+
+
+def _is_echo(data: bytes | bytearray, length: int, awaited: Request | None) -> bool:
+    """Say whether a frame is the very read that was sent: 20 coils from 0x0300 look like some."""
+    return awaited is not None and awaited.is_read and data[:length] == awaited.rtu
+
+
+def _request_length(data: bytes | bytearray, start: int, units: Container[int]) -> int:
+    """Length of the request that may begin at ``start``: 0 not known yet, -1 none begins there.
+
+    Requests of functions 05 and 06 look the same as their answers, and are taken for these.
+    """
+    head = data[start : start + MBAP_LENGTH]
+    if head[0] not in units:
+        return -1
+    if len(head) < 2:
+        return 0
+    function = head[1]
+    if function not in READS_BITS | READS_REGISTERS | _WRITES_MANY:
+        return -1
+    longest = LONGEST_READ_BITS if function in _OF_BITS else LONGEST_READ_REGISTERS
+    count = int.from_bytes(head[4:6].ljust(2, b"\0"), "big") if len(head) > 4 else 0
+    if count > longest or (count == 0 and len(head) > 5):
+        return -1
+    if function not in _WRITES_MANY:
+        return 8
+    if len(head) < 7:
+        return 0
+    size = (count + 7) // 8 if function in _OF_BITS else 2 * count
+    return 9 + size if head[6] == size else -1
 
 
 def _rtu_length(data: bytes | bytearray, start: int, units: Container[int]) -> int:

@@ -26,6 +26,9 @@ _LAST_LOOK_S = 0.002
 _MOST_BYTES = 2 * frames.LONGEST_RTU
 """More than this between two requests is not looked at: no answer is that long."""
 
+ECHO = "the converter echoes what it sends: switch that off"
+ANOTHER_MASTER = "another master asks on this line: let there be one"
+
 OnData = Callable[[bytes], None]
 OnStray = Callable[[Frame], None]
 TimeS = Callable[[], float]
@@ -78,6 +81,8 @@ class _Exchange:
     on_data: OnData | None
     waiter: asyncio.Future[Outcome]
     timer: asyncio.TimerHandle | None = None
+    is_echoed: bool = False
+    """Whether the line gave back what was sent (a converter's local echo)."""
 
     def end(self, outcome: Outcome) -> None:
         if not self.waiter.done():
@@ -115,6 +120,8 @@ class Talk:
         self._ahead: _Exchange | None = None
         """What was sent before anybody asked for its outcome."""
         self._transaction = 0
+        self.echoes = False
+        """Whether the converter gave back the last read before its answer came."""
         self._busy_until_s = time_s()
         self.exception_code = 0
         self.fault: Fault | None = None
@@ -195,15 +202,35 @@ class Talk:
 
     def _cut_rtu(self) -> None:
         while self._buffer:
-            used, what = frames.next_rtu(self._buffer, self._units)
+            awaited = None if self._exchange is None else self._exchange.request
+            used, what = frames.next_rtu(self._buffer, self._units, awaited)
             if what is None:
                 return
             shown = bytes(self._buffer[:used])
             del self._buffer[:used]
-            if isinstance(what, Frame):
+            if self._is_own_echo(shown, what):
+                self._counts.fault(Fault.REQUEST, f"{shown.hex(' ')}: {ECHO}")
+            elif isinstance(what, Frame):
                 self._judge(what)
+            elif what.fault is Fault.REQUEST:  # says nothing about the device that is asked
+                self._counts.fault(Fault.REQUEST, f"{shown.hex(' ')}: {ANOTHER_MASTER}")
             else:
                 self._note(what.fault, shown.hex(" "))
+
+    def _is_own_echo(self, shown: bytes, what: Frame | frames.Noise) -> bool:
+        """Say whether a converter gave back what was sent.
+
+        The answer to a single write looks the same. Where reads come back, the first of two is
+        the echo: who took it for the answer would believe a device that is not there.
+        """
+        exchange = self._exchange
+        if exchange is None or exchange.is_echoed or shown != exchange.request.rtu:
+            return False
+        if isinstance(what, Frame) and not self.echoes:
+            return False
+        exchange.is_echoed = True
+        self.echoes |= exchange.request.is_read
+        return True
 
     def _cut_tcp(self) -> None:
         while self._buffer and self.lost is None:
@@ -241,6 +268,7 @@ class Talk:
             self._on_stray(frame)
             return
         self._exchange = None
+        self.echoes &= exchange.is_echoed or not request.is_read
         if isinstance(verdict, frames.Declined):
             self.exception_code = verdict.code
             exchange.end(Outcome.DECLINED)

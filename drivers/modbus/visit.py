@@ -17,7 +17,7 @@ from drivers.modbus.client import serial_links, tcp_links
 from drivers.modbus.frames import Fault, Frame, Request
 from drivers.modbus.link import LinkLost, OpenLink
 from drivers.modbus.pause import LoopPause
-from drivers.modbus.talk import Counts, Outcome, Talk, TimeS
+from drivers.modbus.talk import ANOTHER_MASTER, ECHO, Counts, Outcome, Talk, TimeS
 from drivers.modbus.wire import SerialWire, wire_of
 from gateway.config import Bus, RtuBus, TcpBus
 from gateway.core.errors import FixInstallation
@@ -113,6 +113,13 @@ class Visit:
         elif fault is not None:
             return Heard(None, f"gives no good answer (wrong: {fault})", is_noise=True)
         return Heard(None, f"does not answer within {timeout_ms:.0f} ms")
+
+    @property
+    def advice(self) -> str | None:
+        """Say what is wrong with the line itself, whoever is on it; None when nothing is."""
+        if self._talk.echoes:
+            return ECHO
+        return ANOTHER_MASTER if self._counts.faults[Fault.REQUEST] else None
 
     async def settle(self) -> None:
         """Wait until a late answer has come, and was thrown away (a serial line only)."""

@@ -94,6 +94,8 @@ async def _read(
             complaints.append(f"{read}: {heard.why}: {advice}")
             if not heard.is_there:
                 break  # it would be silent as long for each of the rest
+        if visit.advice is not None:
+            click.echo(f"{where(bus)}: {visit.advice}", err=True)
     return rows, complaints
 
 

@@ -120,6 +120,8 @@ async def _scan(
                 click.echo(
                     "some answers came too late: a longer --timeout-ms may find more", err=True
                 )
+            if visit.advice is not None:
+                click.echo(f"{where(bus)}: {visit.advice}", err=True)
     return places
 
 

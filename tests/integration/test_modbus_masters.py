@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config import RtuBus
-from gateway.core.ids import BusId
-from gateway.guard.model import BusState, DeviceState
+from gateway.core.ids import BusId, OutletId
+from gateway.guard.model import BusState, DeviceState, WriteResult
 from tests.integration.test_modbus_wire import (
     LIE,
     RIGHT,
@@ -251,6 +251,39 @@ def test_another_master_on_the_line_gives_no_value(tmp_path: Path) -> None:
             errors = driver.stats().errors
         assert voltages(recorder) == {230.0}
         assert sum(errors.values()) > 0
+        peer.close()
+
+    asyncio.run(main())
+
+
+def test_a_converter_that_echoes_is_told_and_gives_no_value(tmp_path: Path) -> None:
+    """What is sent comes back at once; then the device answers. Nobody answers for unit 2."""
+
+    async def main() -> None:
+        def answer(request: bytes) -> list[bytes | float]:
+            if request[0] == 2:
+                return [request]
+            return [request, 0.003, rtu(request[0], honest(request[1:-2]))]
+
+        peer = PtyPeer(tmp_path / "tty", answer)
+        bus = RtuBus(
+            id=BusId("line"),
+            port=str(peer.path),
+            baud=115_200,
+            poll_ms=20,
+            timeout_ms=TIMEOUT_MS,
+        )
+        async with running(bus, 1, 2) as (driver, recorder):
+            await until(lambda: len(recorder.samples) > 20)
+            driver.switch_off(OutletId("m1-1"), urgent=True)
+            driver.switch_off(OutletId("m2-1"), urgent=True)
+            await until(lambda: len(recorder.writes) == 2)
+            errors = driver.stats().errors
+        assert voltages(recorder) == {230.0}
+        assert {name for name, _ in recorder.samples} == {"m1-1", "m1-2"}
+        results = {name: result for name, _, result in recorder.writes}
+        assert results == {"m1-1": WriteResult.DONE, "m2-1": WriteResult.FAILED}
+        assert errors["request"] > 0
         peer.close()
 
     asyncio.run(main())

@@ -102,6 +102,11 @@ GOOD = [case for case in CASES if case.ends.startswith("answered") and not case.
 
 def hear(request: Request, *conversations: Sequence[Piece], is_tcp: bool = False) -> list[Ended]:
     """Ask once for each conversation, on one line, and say how each ended."""
+    return talk_through(*((request, pieces) for pieces in conversations), is_tcp=is_tcp)
+
+
+def talk_through(*exchanges: tuple[Request, Sequence[Piece]], is_tcp: bool = False) -> list[Ended]:
+    """Ask one after the other on one line, and say how each ended."""
 
     async def main() -> list[Ended]:
         counts = Counts("corpus")
@@ -114,7 +119,7 @@ def hear(request: Request, *conversations: Sequence[Piece], is_tcp: bool = False
             on_stray=strays.append,
             time_s=asyncio.get_running_loop().time,
         )
-        return [await _exchange(talk, counts, request, pieces) for pieces in conversations]
+        return [await _exchange(talk, counts, request, pieces) for request, pieces in exchanges]
 
     return run_virtually(main())
 
@@ -160,6 +165,44 @@ def _good(request: Request, *, is_tcp: bool = False) -> bytes:
     return b"\x00\x01\x00\x00" + (len(pdu) + 1).to_bytes(2, "big") + bytes((request.unit,)) + pdu
 
 
+ECHOED = [
+    frames.read(1, Function.READ_HOLDING, 0x2002, 2),
+    frames.read(1, Function.READ_HOLDING, 0x2000, 16),
+    frames.read(1, Function.READ_INPUT, 0x015A, 6),
+    frames.read(1, Function.READ_COILS, 0x0300, 20),
+]
+
+
+@pytest.mark.parametrize("request_", ECHOED, ids=lambda request: request.pdu.hex(" "))
+def test_an_echo_in_any_pieces_is_no_answer_and_hides_none(request_: Request) -> None:
+    whole = request_.rtu + _good(request_)
+    for at in range(1, len(whole)):
+        (ended,) = hear(request_, [(0, whole[:at]), (0.02, whole[at:])])
+        assert ended.data == _good(request_)[3:-2], at
+        assert ended.faults == {"request": 1}, at
+
+
+READ = frames.read(1, Function.READ_COILS, 0, 8)
+ECHO: Piece = (0.0, READ.rtu)
+ANSWER: Piece = (0.01, _good(READ))
+OFF = frames.write_coil(1, 3, frames.COIL_OFF)
+
+
+def test_where_reads_are_echoed_the_echo_of_a_write_is_not_believed() -> None:
+    both = [(0.0, OFF.rtu), (0.01, OFF.rtu)]
+    told = talk_through((READ, [ECHO, ANSWER]), (OFF, both), (OFF, both[:1]), (OFF, both))
+    assert [each.outcome.value for each in told] == ["answered", "answered", "silent", "answered"]
+    # nobody is there at all: reads come back, and nothing else does
+    told = talk_through((READ, [ECHO]), (OFF, both[:1]))
+    assert [each.outcome.value for each in told] == ["silent", "silent"]
+
+
+def test_a_write_is_believed_again_once_a_read_does_not_come_back() -> None:
+    told = talk_through((READ, [ECHO, ANSWER]), (READ, [ANSWER]), (OFF, [(0.01, OFF.rtu)]))
+    assert {each.outcome.value for each in told} == {"answered"}
+    assert told[-1].faults == {}
+
+
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
 def test_an_answer_split_at_every_byte_is_the_same_answer(case: Case) -> None:
     whole = b"".join(data for _, data in case.pieces)
@@ -191,6 +234,7 @@ def test_whatever_a_line_makes_of_it_nothing_else_is_taken_for_the_answer(seed: 
     request = chance.choice(
         [
             frames.read(1, Function.READ_INPUT, 0, chance.randint(1, 60)),
+            frames.read(1, Function.READ_HOLDING, chance.randrange(0xFF00), chance.randint(1, 60)),
             frames.read(1, Function.READ_COILS, 0, chance.randint(1, 40)),
             frames.write_coil(1, chance.randint(0, 9), frames.COIL_OFF),
             frames.write_coils(1, 0, [False] * chance.randint(2, 10)),
@@ -220,6 +264,7 @@ def _mangled(chance: random.Random, request: Request, answer: bytes) -> list[Pie
         lambda: [other.rtu, _good(other)],
         lambda: [b"\x02" + _good(other)[1:-2] + crc(b"\x02" + _good(other)[1:-2])],
         lambda: [frames.read(9, Function.READ_INPUT, 0, 9).rtu],
+        lambda: [frames.read(2, Function.READ_HOLDING, chance.randrange(0x10000 - 9), 9).rtu],
         lambda: [request.rtu] if request.is_read else [],
         lambda: [bytes((1, request.function | 0x80)) + chance.randbytes(3)],
         lambda: [bytes(chance.randint(1, 600))],

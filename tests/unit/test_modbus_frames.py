@@ -168,9 +168,9 @@ def test_what_stands_inside_of_another_units_answer_is_not_an_answer(
     ("wire", "fault"),
     [
         ("01 04 02 00 00 00 00", Fault.CRC),
-        ("01 04 FB 00 00", Fault.OVERSIZED),
-        ("01 04 00 00 00", Fault.LENGTH),
-        ("01 04 03 00 00", Fault.LENGTH),
+        ("01 04 FB 11 22", Fault.OVERSIZED),
+        ("01 04 00 11 22", Fault.LENGTH),
+        ("01 04 03 11 22", Fault.LENGTH),
         ("01 2B 0E", Fault.CRC),
         ("63 04 02 00 00", Fault.CRC),
     ],

@@ -10,6 +10,7 @@ import pytest
 
 from drivers.modbus.frames import Function, read, write_coil
 from drivers.modbus.survey import NOISE, TOO_LATE, Found, Survey
+from drivers.modbus.talk import ANOTHER_MASTER, ECHO
 from drivers.modbus.visit import Visit
 from gateway.config import RtuBus, TcpBus
 from gateway.core.errors import FixInstallation
@@ -162,6 +163,29 @@ def test_noise_is_told_as_such() -> None:
     assert told is not None
     assert told.fits == ()
     assert told.why_not.endswith(NOISE)
+
+
+def advice(far: Far, *units: int) -> tuple[list[Found | None], str | None]:
+    async def main() -> tuple[list[Found | None], str | None]:
+        async with far.visit() as visit:
+            survey = Survey(visit, [profile(METER)])
+            return [await survey.look(unit) for unit in units], visit.advice
+
+    return far.run(main())
+
+
+def test_a_converter_that_echoes_is_told_and_is_no_device() -> None:
+    echoes = [(0.005, read(unit, Function.READ_INPUT, 0, 5).rtu.hex(" ")) for unit in (3, 4)]
+    told, why = advice(Far(*echoes), 3, 4)
+    assert told == [None, None]
+    assert why == ECHO
+
+
+def test_another_master_is_told_and_is_no_device() -> None:
+    told, why = advice(Far((0.005, "09 03 20 02 00 02 *")), 3)
+    assert told == [None]
+    assert why == ANOTHER_MASTER
+    assert advice(Far(), 3) == ([None], None)
 
 
 def test_noise_once_is_nobody() -> None:
