@@ -178,10 +178,10 @@ def find_port(bus: RtuBus) -> str:
         return bus.port
     found = sorted(str(path) for path in Path("/").glob(bus.port.lstrip("/")))
     if not found:
-        raise LinkLost(f"nothing fits {bus.port}: plug it in, or correct `port` of bus {bus.id}")
+        raise LinkLost(f"nothing fits {bus.port}: plug it in, or correct {_port_of(bus)}")
     if len({os.path.realpath(path) for path in found}) > 1:
         raise LinkLost(
-            f"{bus.port} fits {', '.join(found[:4])}: narrow `port` of bus {bus.id}, so that it "
+            f"{bus.port} fits {', '.join(found[:4])}: narrow {_port_of(bus)}, so that it "
             "can't be another converter"
         )
     return found[0]
@@ -206,7 +206,7 @@ def explain_tcp(bus: TcpBus, err: OSError) -> str:
 def explain_serial(bus: RtuBus, err: OSError) -> str:
     """Say in one line what happened to a serial port, and what to do."""
     if err.errno == errno.ENOENT:
-        return f"{bus.port} does not exist: plug it in, or correct `port` of bus {bus.id}"
+        return f"{bus.port} does not exist: plug it in, or correct {_port_of(bus)}"
     if err.errno in (errno.EACCES, errno.EPERM):
         return f"{bus.port}: no permission: add this user to the port's group (often dialout)"
     if err.errno in (errno.EAGAIN, errno.EBUSY):
@@ -215,4 +215,9 @@ def explain_serial(bus: RtuBus, err: OSError) -> str:
         return f"{bus.port} is gone: plug the converter in again"
     if err.errno in (errno.ENOTTY, errno.EINVAL) or "configure port" in str(err):
         return f"{bus.port} does not take {bus.baud} baud, {bus.parity}: is it a serial port?"
-    return f"{bus.port}: {err.strerror or err}: check `port` of bus {bus.id}"
+    return f"{bus.port}: {err.strerror or err}: check {_port_of(bus)}"
+
+
+def _port_of(bus: RtuBus) -> str:
+    """Say where a port's name is written: a bus that no site file names is called as its port."""
+    return "its name (ls /dev/serial/by-id)" if "/" in bus.id else f"`port` of bus {bus.id}"

@@ -22,6 +22,7 @@ declines it."""
 
 TOO_LATE = "its answers come too late: give it a longer --timeout-ms"
 NOISE = "two devices may have this number, or there is noise"
+SILENT = "is silent to some reads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Found:
     fits: tuple[Likeness, ...]
     why_not: str
     """What it answered to what it did not give."""
+    is_understood: bool = False
+    """Whether any of its answers was a good one, be it an exception."""
 
     @property
     def best(self) -> tuple[Likeness, ...]:
@@ -49,20 +52,21 @@ class Survey:
 
     async def look(self, unit: int) -> Found | None:
         """Ask one unit; None when nobody answers. Raises FixInstallation when the line is lost."""
-        noise = []
+        noise = ""
         for read in self._greetings:
             heard = await self._visit.ask(read.request(unit))
+            if heard.is_noise:
+                # once is a disturbance; twice is somebody
+                await self._visit.settle()
+                heard = await self._visit.ask(read.request(unit))
+                noise = noise or (_named(heard) if heard.is_noise else "")
             if heard.is_there:
                 return await self._identify(unit)
             if heard.is_unknown_to_gateway:
                 return None
-            if heard.is_noise:
-                noise.append(heard.why)
         if unit in self._visit.late:
             return Found(unit, (), TOO_LATE)
-        if noise and len(noise) == len(self._greetings):
-            return Found(unit, (), f"{noise[0]}: {NOISE}")
-        return None
+        return Found(unit, (), noise) if noise else None
 
     async def _identify(self, unit: int) -> Found:
         heard: dict[bytes, Heard] = {}
@@ -73,8 +77,9 @@ class Survey:
             if fit is not None:
                 fits.append(fit)
         fits.sort(key=lambda fit: (-fit.points, _oddness(fit.profile)))
-        refusals = sorted({each.why for each in heard.values() if each.data is None})
-        return Found(unit, tuple(fits), "; ".join(refusals))
+        refused = [each for each in heard.values() if each.data is None]
+        whys = {each.why if each.is_declined or each.is_noise else SILENT for each in refused}
+        return Found(unit, tuple(fits), "; ".join(sorted(whys)), is_understood=True)
 
     async def _everything(
         self, unit: int, reads: Sequence[Read], heard: dict[bytes, Heard]
@@ -100,6 +105,10 @@ class Survey:
         if answer.data is None and not answer.is_declined:
             await self._visit.settle()
         return answer
+
+
+def _named(noise: Heard) -> str:
+    return noise.why if noise.is_of_another else f"{noise.why}: {NOISE}"
 
 
 def relay_reads(profile: Profile) -> list[Read]:

@@ -37,6 +37,8 @@ class Heard:
     """Whether the device answered, be it with an exception."""
     is_noise: bool = False
     """Whether bytes came that are no answer."""
+    is_of_another: bool = False
+    """Whether they are a good answer, of a unit that was not asked."""
     is_declined: bool = False
     """Whether the answer is an exception, be it a gateway's."""
 
@@ -61,6 +63,8 @@ class Visit:
         """Units whose answers came when another one was waited for, or none."""
         self.came_late = False
         """Whether any answer came when another one was waited for."""
+        self._instead: int | None = None
+        """A unit that was not asked, and answered the last request."""
         self._asked: set[tuple[int, int]] = set()
         """Unit and function of everything asked so far."""
         if isinstance(bus, RtuBus):
@@ -94,6 +98,7 @@ class Visit:
             await self._open()
         await self._pause.until(self._talk.quiet_at_s)
         self._asked.add((request.unit, request.function))
+        self._instead = None
         data: list[bytes] = []
         timeout_ms = self._bus.timeout_ms or self._wire.timeout_ms(request, turnaround_ms)
         outcome = await self._talk.ask(request, timeout_ms, data.append)
@@ -110,6 +115,9 @@ class Visit:
         if fault is Fault.TRANSACTION:
             # somebody's late answer: whose, only the number of the transaction says
             self.came_late = True
+        elif fault is Fault.UNIT and self._instead is not None:
+            why = f"unit {self._instead} answers for it: check both unit numbers"
+            return Heard(None, why, is_noise=True, is_of_another=True)
         elif fault is not None:
             return Heard(None, f"gives no good answer (wrong: {fault})", is_noise=True)
         return Heard(None, f"does not answer within {timeout_ms:.0f} ms")
@@ -145,3 +153,5 @@ class Visit:
         if (frame.unit, frame.pdu[0] & 0x7F) in self._asked:
             self.late.add(frame.unit)
             self.came_late = True
+        else:
+            self._instead = frame.unit

@@ -148,6 +148,8 @@ def told(place: Place) -> str:
     at = f"unit {found.unit}"
     if isinstance(place.bus, RtuBus):
         at = f"{at} ({place.bus.baud} baud, {place.bus.parity}{place.bus.stop_bits})"
+    if not found.is_understood:
+        return f"{at}: {found.why_not}"
     if not found.fits:
         refusals = f" ({found.why_not})" if found.why_not else ""
         return (

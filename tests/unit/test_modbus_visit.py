@@ -16,7 +16,7 @@ from gateway.config import RtuBus, TcpBus
 from gateway.core.errors import FixInstallation
 from gateway.core.ids import BusId
 from tests.support.modbus_script import Line, frame
-from tests.support.modbus_site import METER, profile
+from tests.support.modbus_site import BOARD, METER, profile
 from tests.support.virtual_loop import run_virtually
 
 LINE = RtuBus(id=BusId("b"), port="/dev/none")
@@ -150,6 +150,9 @@ HOLDING = profile(
 )
 
 
+COILS = profile(BOARD)
+
+
 def test_who_answers_too_late_is_told_so() -> None:
     # the answer to the first read comes while the second is waited for
     late = Far((0.25, "03 04 0A 08 FE 04 D2 00 00 0B 12 00 00 *"), (0.0, ""))
@@ -163,6 +166,26 @@ def test_noise_is_told_as_such() -> None:
     assert told is not None
     assert told.fits == ()
     assert told.why_not.endswith(NOISE)
+
+
+def test_two_devices_with_one_number_are_told_as_such() -> None:
+    # both answer the read that they know, at once, and are silent to the others
+    far = Far((0.0, ""), (0.02, "03 04 02 0D FC 00 00"), (0.02, "03 04 02 0F FC 00 00"))
+
+    async def main() -> Found | None:
+        async with far.visit() as visit:
+            return await Survey(visit, [profile(METER), HOLDING, COILS]).look(3)
+
+    told = far.run(main())
+    assert told is not None
+    assert told.fits == ()
+    assert told.why_not.endswith(NOISE)
+
+
+def test_who_answers_for_another_is_named() -> None:
+    told = found(Far((0.02, "04 04 02 08 FE *"), (0.02, "04 04 02 08 FE *")))
+    assert told is not None
+    assert told.why_not == "unit 4 answers for it: check both unit numbers"
 
 
 def advice(far: Far, *units: int) -> tuple[list[Found | None], str | None]:
