@@ -44,6 +44,9 @@ def _detection_lines(plan: BusPlan) -> Iterable[str]:
     What follows, the off frame and whatever else is on the wire, is in the table below it.
     """
     seen = plan.detection
+    if not plan.requests:
+        yield "no outlet uses its devices: nothing is read"
+        return
     if plan.leads is None:
         yield (
             f"everything is read in every round: an overload is seen after "
