@@ -76,6 +76,7 @@ class Survey:
             fit = None if everything is None else likeness(profile, everything)
             if fit is not None:
                 fits.append(fit)
+        fits = [fit for fit in fits if not _is_outgrown(fit, fits)]
         fits.sort(key=lambda fit: (-fit.points, _oddness(fit.profile)))
         refused = [each for each in heard.values() if each.data is None]
         whys = {each.why if each.is_declined or each.is_noise else SILENT for each in refused}
@@ -119,6 +120,17 @@ def relay_reads(profile: Profile) -> list[Read]:
     if shown is not None and shown.space is Space.COIL:
         return []
     return [Read(Space.COIL, relay.address, profile.channels, ())]
+
+
+def _is_outgrown(fit: Likeness, fits: Iterable[Likeness]) -> bool:
+    """Say whether another profile has the same registers, of more channels.
+
+    A board of sixteen relays also answers what is asked of one of eight.
+    """
+    values, channels = fit.profile.values, fit.profile.channels
+    return any(
+        other.profile.values == values and other.profile.channels > channels for other in fits
+    )
 
 
 def _oddness(profile: Profile) -> int:

@@ -62,6 +62,8 @@ SITES = {
     "sdm230": lambda: composed("sdm230"),
     "sdm630": lambda: on_board("sdm630", 1, 2, 3),
     "ddsu666": lambda: composed("ddsu666"),
+    "or-we-504": lambda: composed("or-we-504"),
+    "waveshare-relay-16": lambda: single("waveshare-relay-16"),
     "relay-8-coil-0100": lambda: single("relay-8-coil-0100"),
     "relay-8-register": lambda: single("relay-8-register"),
     "r421a08": lambda: single("r421a08"),

@@ -29,8 +29,10 @@ ALIKE = [
     {"sdm630"},
     {"ddsu666"},
     {"dds238-2-zn-sr"},
+    {"or-we-504"},
     {"pilegate-ref10"},
     {"waveshare-relay-8", "relay-8-coil-0100"},
+    {"waveshare-relay-16"},
     {"relay-8-register"},
     {"r421a08"},
     # a board with relays and inputs: what its inputs are wired to can't be read
