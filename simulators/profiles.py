@@ -14,7 +14,7 @@ from gateway.core.errors import CorrectFiles
 from simulators.codec import Space
 from simulators.yaml_lines import Document, Path, read_yaml
 
-WORDS_OF_TYPE = {"u16": 1, "s16": 1, "u32": 2, "s32": 2, "float32": 2}
+WORDS_OF_TYPE = {"u16": 1, "s16": 1, "u32": 2, "s32": 2, "u64": 4, "s64": 4, "float32": 2}
 QUANTITIES = frozenset(
     {
         "voltage_v",

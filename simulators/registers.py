@@ -18,6 +18,8 @@ RANGES = {
     "s16": (-0x8000, 0x7FFF),
     "u32": (0, 0xFFFF_FFFF),
     "s32": (-0x8000_0000, 0x7FFF_FFFF),
+    "u64": (0, 0xFFFF_FFFF_FFFF_FFFF),
+    "s64": (-0x8000_0000_0000_0000, 0x7FFF_FFFF_FFFF_FFFF),
 }
 
 
@@ -84,14 +86,14 @@ def shared_quantity(moment: Moment, quantity: str) -> float:
 def encode(value: Value, physical: float) -> tuple[int, ...]:
     """Words of a physical value, lowest address first; saturates at the type's range."""
     raw = (physical - value.offset) / value.scale
+    words: tuple[int, ...]
     if value.type == "float32":
         words = struct.unpack(">HH", struct.pack(">f", raw))
     else:
         low, high = RANGES[value.type]
         number = min(high, max(low, round(raw)))
-        if WORDS_OF_TYPE[value.type] == 1:
-            return (number & 0xFFFF,)
-        words = (number >> 16 & 0xFFFF, number & 0xFFFF)
+        shifts = range(16 * WORDS_OF_TYPE[value.type] - 16, -1, -16)
+        words = tuple(number >> shift & 0xFFFF for shift in shifts)
     return words[::-1] if value.low_word_first else words
 
 

@@ -26,6 +26,8 @@ _UNITS_PER_ONE = 1e-9
 """Scales like 0.1 are divisions by 10 when their inverse is this close to an integer: 2301 / 10
 is 230.1, whereas 2301 * 0.1 is 230.10000000000002."""
 _TAME = 1e100
+MOST_MWH = 2.0**63
+"""A register that says more than the journal's integers hold is broken: 9 million TWh."""
 
 FIELDS = {quantity: str(quantity) for quantity in Quantity} | {Quantity.ENERGY_WH: "energy_mwh"}
 """The field of ``Sample`` for each quantity; energy is kept in mWh there."""
@@ -78,9 +80,16 @@ def _raw(value: Value, index: int) -> Callable[[Words], int]:
     """Give the unsigned pattern of a value."""
     if value.type.registers == 1:
         return lambda words: words[index]
-    high, low = (0, 1) if value.word_order is WordOrder.HIGH_FIRST else (1, 0)
-    high, low = index + high, index + low
-    return lambda words: words[high] << 16 | words[low]
+    order = list(range(index, index + value.type.registers))
+    if value.word_order is WordOrder.LOW_FIRST:
+        order.reverse()
+    if len(order) == 2:
+        high, low = order
+        return lambda words: words[high] << 16 | words[low]
+    first, second, third, last = order
+    return lambda words: (
+        words[first] << 48 | words[second] << 32 | words[third] << 16 | words[last]
+    )
 
 
 def _number(kind: ValueType) -> Callable[[int], float]:
@@ -89,6 +98,8 @@ def _number(kind: ValueType) -> Callable[[int], float]:
         return lambda raw: raw - 0x1_0000 if raw & 0x8000 else raw
     if kind is ValueType.S32:
         return lambda raw: raw - 0x1_0000_0000 if raw & 0x8000_0000 else raw
+    if kind is ValueType.S64:
+        return lambda raw: raw - (1 << 64) if raw >> 63 else raw
     if kind is ValueType.FLOAT32:
         return lambda raw: float(_FLOAT32.unpack(_WORDS32.pack(raw))[0])
     return lambda raw: raw
@@ -111,7 +122,7 @@ def _divisor(scale: float) -> float | None:
 
 
 def _is_tame(value: Value) -> bool:
-    """Say whether no integer of 32 bits can become infinite."""
+    """Say whether no integer of 16 bits can become infinite."""
     return abs(value.scale) < _TAME and abs(value.offset) < _TAME
 
 
@@ -152,7 +163,7 @@ def _energy(
         if whole in invalid:
             return None
         energy_mwh = scale(number(whole)) * 1_000
-        return round(energy_mwh) if math.isfinite(energy_mwh) and energy_mwh >= 0 else None
+        return round(energy_mwh) if 0 <= energy_mwh < MOST_MWH else None
 
     return decode
 

@@ -73,23 +73,26 @@ class ValueType(StrEnum):
     S16 = "s16"
     U32 = "u32"
     S32 = "s32"
+    U64 = "u64"
+    S64 = "s64"
     FLOAT32 = "float32"
 
     @property
     def registers(self) -> int:
         """Registers a value takes."""
-        return 1 if self in (ValueType.U16, ValueType.S16) else 2
+        return {"u16": 1, "s16": 1, "u64": 4, "s64": 4}.get(self.value, 2)
 
     @property
     def largest(self) -> float:
         """Largest raw value."""
-        return {"u16": 0xFFFF, "s16": 0x7FFF, "u32": 0xFFFF_FFFF, "s32": 0x7FFF_FFFF}.get(
-            self.value, 3.4e38
-        )
+        if self is ValueType.FLOAT32:
+            return 3.4e38
+        bits = 16 * self.registers - (self.value[0] == "s")
+        return float((1 << bits) - 1)
 
 
 class WordOrder(StrEnum):
-    """Which register of a 32-bit value has the lower address."""
+    """Which register of a value of several has the lowest address."""
 
     HIGH_FIRST = "high_first"
     LOW_FIRST = "low_first"
@@ -121,7 +124,7 @@ class Value(FileModel):
     type: ValueType = ValueType.U16
     """How the number lies in registers. Not for coils and discrete inputs."""
     word_order: WordOrder = WordOrder.HIGH_FIRST
-    """Which half of a 32-bit value has the lower address."""
+    """Which end of a value of 32 or 64 bits has the lowest address."""
     scale: Scale = 1.0
     """Factor from the raw number to the unit in the quantity's name."""
     offset: Scale = 0.0

@@ -41,6 +41,10 @@ def decode(
         ({"type": "u32"}, [1, 2], 65_538.0),
         ({"type": "u32", "word_order": "low_first"}, [2, 1], 65_538.0),
         ({"type": "s32"}, [0xFFFF, 0xFFFE], -2.0),
+        ({"type": "u64"}, [0, 1, 0, 2], 4_294_967_298.0),
+        ({"type": "u64", "word_order": "low_first"}, [2, 0, 1, 0], 4_294_967_298.0),
+        ({"type": "s64", "scale": 0.1}, [0xFFFF, 0xFFFF, 0xFFFF, 0xFFF6], -1.0),
+        ({"type": "u64", "invalid": [2**64 - 1]}, [0xFFFF] * 4, None),
         ({"type": "float32"}, [0x4366, 0x199A], pytest.approx(230.1, abs=1e-4)),
         ({"type": "float32", "word_order": "low_first"}, [0x199A, 0x4366], pytest.approx(230.1)),
         ({"type": "float32"}, [0x7FC0, 0], None),
@@ -73,6 +77,13 @@ def test_a_flag_is_on_when_it_is_not_zero() -> None:
     assert decode(Quantity.RELAY_ON, value(), 2) is True
     assert decode(Quantity.RELAY_ON, value(invalid=[2]), 2) is None
     assert decode(Quantity.RELAY_ON, value(space="coil"), 1) is True
+
+
+def test_an_energy_that_no_journal_holds_is_none() -> None:
+    assert decode(Quantity.ENERGY_WH, value(type="s64"), 0x8000, 0, 0, 0) is None
+    assert decode(Quantity.ENERGY_WH, value(type="u64"), 0xFFFF, 0xFFFF, 0, 0) is None
+    assert decode(Quantity.ENERGY_WH, value(type="float32"), 0x7F00, 0) is None
+    assert decode(Quantity.ENERGY_WH, value(type="u64"), 0, 1, 0, 0) == 4_294_967_296_000
 
 
 def test_energy_is_a_whole_number_of_mwh() -> None:
