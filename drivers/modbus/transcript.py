@@ -212,7 +212,7 @@ class _Check:
                 self._say(line, f"{what}: never_read names {first} to {last}", ok=False)
                 return
         if not read.wanted:
-            self._say(line, f"{what}: the profile lists nothing there", ok=False)
+            self._say(line, f"{what}: the profile {_elsewhere(self._profile, read)}", ok=False)
             return
         found = readings(read, request, data)
         fresh: dict[int, dict[str, Decoded]] = {}
@@ -318,6 +318,20 @@ def read_of(profile: Profile, request: Request) -> Read:
             if value.space is space and address <= item.start and item.end <= address + count:
                 wanted.append(item)
     return Read(space, address, count, tuple(wanted))
+
+
+def _elsewhere(profile: Profile, read: Read) -> str:
+    """Say what a profile lists instead of what was read: numbering is the usual mistake."""
+    places = {value.space: value.address for value in profile.values.values()}
+    here = sorted(v.address for v in profile.values.values() if v.space is read.space)
+    if not here:
+        return f"lists nothing {read.space}, but {', '.join(sorted(places))}: which function is it?"
+    if here[0] >= 10_000 > read.address:
+        return (
+            f"lists {read.space} {here[0]}: an address in a frame counts from 0, without the first "
+            "digit of its number (40001 is holding 0)"
+        )
+    return f"lists nothing there; its first {read.space} is {here[0]}"
 
 
 def switching_of(profile: Profile, request: Request) -> Iterator[tuple[int, bool]]:

@@ -83,11 +83,13 @@ def test_what_no_answer_shows_is_named() -> None:
          "2: not the answer to that request (wrong: length)"),
         (
             "> 01 04 00 20 00 01 *\n< 01 04 02 00 00 *",
-            "1: unit 1, function 04, read input 32: the profile lists nothing there",
+            "1: unit 1, function 04, read input 32: the profile lists nothing there; its first input "
+            "is 0",
         ),
         (
             "> 01 03 00 00 00 05 *\n< 01 03 0A 08 FE 04 D2 00 00 0B 12 00 00 *",
-            "1: unit 1, function 03, read holding 0-4: the profile lists nothing there",
+            "1: unit 1, function 03, read holding 0-4: the profile lists nothing holding, but input: "
+            "which function is it?",
         ),
         (
             "> 01 06 00 00 00 01 *\n< 01 06 00 00 00 01 *",
@@ -102,6 +104,15 @@ def test_what_no_answer_shows_is_named() -> None:
 )  # fmt: skip
 def test_what_does_not_agree(text: str, expected: str) -> None:
     assert wrong(METER_PROFILE, text) == [expected]
+
+
+def test_an_address_with_the_digit_of_its_table_is_named() -> None:
+    kind = profile(METER, values={"voltage_v": {"space": "holding", "address": 40001}})
+    (found,) = wrong(kind, "> 01 03 00 00 00 01 *\n< 01 03 02 08 FE *")
+    assert found.endswith(
+        "the profile lists holding 40001: an address in a frame counts from 0, without the first "
+        "digit of its number (40001 is holding 0)"
+    )
 
 
 def test_half_of_a_value_is_no_value() -> None:
