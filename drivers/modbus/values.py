@@ -87,9 +87,7 @@ def _raw(value: Value, index: int) -> Callable[[Words], int]:
         high, low = order
         return lambda words: words[high] << 16 | words[low]
     first, second, third, last = order
-    return lambda words: (
-        words[first] << 48 | words[second] << 32 | words[third] << 16 | words[last]
-    )
+    return lambda words: words[first] << 48 | words[second] << 32 | words[third] << 16 | words[last]
 
 
 def _number(kind: ValueType) -> Callable[[int], float]:

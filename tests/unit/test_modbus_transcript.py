@@ -83,13 +83,13 @@ def test_what_no_answer_shows_is_named() -> None:
          "2: not the answer to that request (wrong: length)"),
         (
             "> 01 04 00 20 00 01 *\n< 01 04 02 00 00 *",
-            "1: unit 1, function 04, read input 32: the profile lists nothing there; its first input "
-            "is 0",
+            ("1: unit 1, function 04, read input 32: the profile lists nothing there;"
+             " its first input is 0"),
         ),
         (
             "> 01 03 00 00 00 05 *\n< 01 03 0A 08 FE 04 D2 00 00 0B 12 00 00 *",
-            "1: unit 1, function 03, read holding 0-4: the profile lists nothing holding, but input: "
-            "which function is it?",
+            ("1: unit 1, function 03, read holding 0-4: the profile lists nothing holding, but"
+             " input: which function is it?"),
         ),
         (
             "> 01 06 00 00 00 01 *\n< 01 06 00 00 00 01 *",
