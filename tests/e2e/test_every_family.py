@@ -209,6 +209,7 @@ async def no_lease(stage: Stage, outlets: tuple[str, ...]) -> bool:
     return True
 
 
+@pytest.mark.ahead
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("broker", BROKERS)
 def test_every_family_at_once(tmp_path: Path, broker: str) -> None:

@@ -247,6 +247,7 @@ class Killer:
         return True
 
 
+@pytest.mark.ahead
 @pytest.mark.timeout(SECONDS + 300)
 def test_killed_at_any_moment_nothing_is_forgotten_and_nothing_happens_twice(
     tmp_path: Path,

@@ -47,6 +47,7 @@ def write_site(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.ahead
 @pytest.mark.timeout(400)
 def test_one_command_switches_every_outlet_of_a_slow_line_on(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run_scenario import Played, Show
+from tests.support.run_scenario import play
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "config" / "scenarios").glob("*.yaml"))
-SHOWS = [
-    Show(f"{scenario.stem}-{by}", scenario, ("--by", by))
-    for scenario in SCENARIOS
-    for by in ("tcp", "rtu")
-]
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("show", SHOWS, ids=lambda show: show.name)
-def test_a_scenario_passes_and_leaves_nothing_behind(played: Played) -> None:
-    played.check()
+@pytest.mark.ahead
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("by", ["tcp", "rtu"])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+def test_a_scenario_passes_and_leaves_nothing_behind(
+    scenario: Path, by: str, tmp_path: Path
+) -> None:
+    play(scenario, tmp_path, "--by", by).check()

@@ -100,6 +100,7 @@ class Site:
         return all(bus["state"] == "lost" and why in bus["detail"] for bus in lost)
 
 
+@pytest.mark.ahead
 @pytest.mark.timeout(240)
 def test_a_port_that_is_missing_taken_or_gone_is_told_and_tried_again(tmp_path: Path) -> None:
     site = Site(tmp_path)

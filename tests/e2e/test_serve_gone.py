@@ -111,6 +111,7 @@ RUN_OUT = {"stopped": "n1-5", "flooded": "n2-5", "killed": "n1-6"}
 BY_HAND = {"stopped": "n1-7", "flooded": "n2-7", "killed": "n1-8"}
 
 
+@pytest.mark.ahead
 @pytest.mark.timeout(300)
 def test_the_guard_does_not_need_serve(tmp_path: Path) -> None:
     delays_ms: dict[str, float] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run_scenario import Played, Show
+from tests.support.run_scenario import play
 
 SITE = """\
 site: {id: hardware, name: A shed of bought hardware}
@@ -45,15 +45,7 @@ stations:
 OVERLOADED = ("coil-1", "register-1", "r421a-1", "c3")
 
 
-def scenario(folder: Path) -> Path:
-    """Write the site and what happens on it."""
-    (folder / "site.yaml").write_text(SITE)
-    file = folder / "switchgear.yaml"
-    file.write_text(_scenario())
-    return file
-
-
-def _scenario() -> str:
+def scenario() -> str:
     steps = [
         "{at_s: 0.2, fault: stuck_open, outlet: c2}",
         *(f"{{at_s: 0.2, plug: {outlet}, load: bike}}" for outlet in (*OVERLOADED, "c1")),
@@ -98,7 +90,10 @@ def _scenario() -> str:
     return f"{head}steps:\n{lines}\nexpect:\n" + "\n".join(f"  - {each}" for each in expect) + "\n"
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("show", [Show("switchgear", scenario)], ids=["tcp-rtu"])
-def test_bought_hardware_is_switched_and_cut(played: Played) -> None:
-    played.check()
+@pytest.mark.ahead
+@pytest.mark.timeout(300)
+def test_bought_hardware_is_switched_and_cut(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(SITE)
+    file = tmp_path / "switchgear.yaml"
+    file.write_text(scenario())
+    play(file, tmp_path).check()

@@ -7,21 +7,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.run_scenario import Played, Show
+from tests.support.run_scenario import play
 
 CONFIG = Path(__file__).parents[2] / "config"
 SCENARIO = CONFIG / "scenarios" / "traces" / "recorded.yaml"
 WIRES = ["tcp", "rtu"]
-SHOWS = [
-    Show(f"recorded-{by}", SCENARIO, ("--site", str(CONFIG / "sites" / f"trace-{by}.yaml")))
-    for by in WIRES
-]
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("show", SHOWS, ids=lambda show: show.name)
-def test_charges_end_as_they_did_and_appliances_are_cut(played: Played) -> None:
+@pytest.mark.ahead
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("by", WIRES)
+def test_charges_end_as_they_did_and_appliances_are_cut(tmp_path: Path, by: str) -> None:
     """Dual pack: full; single pack: unplugged; kettle and vacuum: cut where limits are below."""
+    played = play(SCENARIO, tmp_path, "--site", str(CONFIG / "sites" / f"trace-{by}.yaml"))
     played.check()
     assert "10 of 10 events as expected: passed" in played.output, played.output
 

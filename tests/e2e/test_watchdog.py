@@ -23,6 +23,7 @@ OLDER_S = 6.0
 """When the guard is killed, the last frame for a module may be this old."""
 
 
+@pytest.mark.ahead
 @pytest.mark.timeout(200)
 def test_modules_switch_off_by_themselves_when_nobody_speaks_to_them(tmp_path: Path) -> None:
     site = load_site(SITES / "demo-both.yaml")

@@ -130,8 +130,8 @@ class Stage:
 
     async def call(self, method: str, **params: object) -> dict[str, Any]:
         """Ask the guard by a connection of its own."""
-        async with await GuardClient.connect(self.place.socket, ANSWERS_S) as client:
-            return await client.call(method, **params)
+        async with await GuardClient.connect(self.place.socket) as client:
+            return await client.call(method, timeout_s=ANSWERS_S, **params)
 
     async def relay_is(self, outlet: str, on: bool) -> None:
         """Wait until the simulators have told so; what they tell may come after an answer."""

@@ -1,8 +1,8 @@
-"""Plays scenarios, a few at a time, beside the tests.
+"""Runs commands that mostly wait, a few at a time, beside the tests.
 
-``python -m tests.support.run_plays PLAN PARENT``: the plan is a JSON list of plays, each with
-its ``command`` and the ``folder`` into which ``output`` is written as it comes, and ``status``
-in the end. It is a process of its own, so that a test's own process has neither threads nor
+``python -m tests.support.run_ahead PLAN PARENT``: the plan is a JSON list; each entry has its
+``command`` and the ``folder`` into which ``output`` is written as it comes, and ``status`` in
+the end. It is a process of its own, so that a test's own process has neither threads nor
 open files from it; and it ends with the process PARENT, however that ends.
 """
 
@@ -19,10 +19,10 @@ from typing import Any
 from gateway.runtime.supervisor import die_with_parent
 
 AT_ONCE = 3
-"""A play mostly waits; its start and its end are work, and two cores have other work too."""
+"""Starting and judging are work all the same, and two cores have other work too."""
 
 
-async def _play(turn: asyncio.Semaphore, command: list[str], folder: Path) -> None:
+async def _run(turn: asyncio.Semaphore, command: list[str], folder: Path) -> None:
     async with turn:
         with (folder / "output").open("wb") as output:
             process = await asyncio.create_subprocess_exec(
@@ -32,24 +32,24 @@ async def _play(turn: asyncio.Semaphore, command: list[str], folder: Path) -> No
             status = await process.wait()
         finally:
             if process.returncode is None:
-                process.terminate()
+                process.send_signal(signal.SIGINT)  # as a person does: what it began ends with it
                 await process.wait()
     part = folder / "status.part"
     part.write_text(str(status))
     part.rename(folder / "status")
 
 
-async def _play_all(plan: list[dict[str, Any]]) -> None:
+async def _run_all(plan: list[dict[str, Any]]) -> None:
     this = asyncio.current_task()
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     turn = asyncio.Semaphore(AT_ONCE)
     async with asyncio.TaskGroup() as tasks:
         for one in plan:
-            tasks.create_task(_play(turn, one["command"], Path(one["folder"])))
+            tasks.create_task(_run(turn, one["command"], Path(one["folder"])))
 
 
 if __name__ == "__main__":
     die_with_parent(int(sys.argv[2]))
     with suppress(asyncio.CancelledError):
-        asyncio.run(_play_all(json.loads(Path(sys.argv[1]).read_text())))
+        asyncio.run(_run_all(json.loads(Path(sys.argv[1]).read_text())))
