@@ -75,20 +75,6 @@ def test_a_bus_that_no_outlet_uses_has_no_times(
     assert told[bus + 1] == "  no outlet uses its devices: nothing is read"
 
 
-def test_a_bus_that_no_outlet_uses_has_no_times(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    site = write(tmp_path, 1, poll_ms=1_000)
-    written = site.read_text(encoding="utf-8")
-    more = "  - {id: spare, kind: modbus-tcp, host: 192.0.2.1}\ndevices:\n"
-    spare = "  - {id: s1, bus: spare, unit: 1, profile: sdm120}\n"
-    site.write_text(written.replace("devices:\n", more + spare, 1), encoding="utf-8")
-    status, told, _ = check(site, capsys)
-    assert status == 0
-    bus = next(at for at, line in enumerate(told) if line.startswith("bus spare"))
-    assert told[bus + 1] == "  no outlet uses its devices: nothing is read"
-
-
 def test_a_bus_with_time_to_spare_is_read_whole(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
