@@ -2,9 +2,10 @@
 
 The guard matters more: it is started first and ended last, and serve runs at a lower
 priority, so that a flood of requests takes no time from a cut-off. A process that dies is
-started again, with growing pauses; a guard that keeps dying, or must be killed, has
-everything switched off. Whatever is wrong with serve never ends the guard. The embedded
-broker, where a site has one, is ended after the guard, which needs it to switch plugs off.
+started again, with growing pauses; a guard that hangs is killed, and so started again. One that
+keeps dying, or must be killed at the end, has everything switched off. Whatever is wrong with
+serve never ends the guard. The embedded broker, where a site has one, is ended after the guard,
+which needs it to switch plugs off.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import random
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.errors import FixInstallation
+from gateway.runtime.heartbeat import PATIENCE_S, Heartbeat, can_be_heard
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ class Part:
     name: str
     command: Sequence[str]
     nice: int = 0
+    is_watched: bool = False
+    """Whether it is killed, and so started again, when it hangs."""
     starts: int = 0
     process: asyncio.subprocess.Process | None = None
     crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES))
@@ -69,7 +73,7 @@ class Supervisor:
         ``program`` is what is started with them and with ``guard``, ``serve``, ``broker`` or
         ``all-off``.
         """
-        self._guard = Part("guard", [*program, *options, "guard"])
+        self._guard = Part("guard", [*program, *options, "guard"], is_watched=can_be_heard())
         self._serve = Part("serve", [*program, *options, "serve"], nice=SERVE_NICE)
         self._broker = Part("broker", [*program, *options, "broker"]) if with_broker else None
         self._off = Part("all-off", [*program, *options, "all-off", "--direct"])
@@ -112,8 +116,7 @@ class Supervisor:
         while True:
             began_s = loop.time()
             try:
-                part.process = await _start(part)
-                status = await part.process.wait()
+                status = await _live(part)
             except OSError as err:
                 log.error("%s can't be started: %s", part.name, err)  # noqa: TRY400 - the line says all
                 status = NOT_STARTED
@@ -154,7 +157,29 @@ def _is_loop(crashes: deque[float]) -> bool:
     return len(crashes) == CRASHES and crashes[-1] - crashes[0] <= CRASHES_WITHIN_S
 
 
-async def _start(part: Part) -> asyncio.subprocess.Process:
+async def _live(part: Part) -> int:
+    """Start a process and wait for its end; one that hangs is killed. Gives its exit status."""
+    if not part.is_watched:
+        part.process = await _start(part)
+        return await part.process.wait()
+    with contextlib.closing(Heartbeat()) as heartbeat:
+        part.process = await _start(part, heartbeat.environment)
+        ended = asyncio.create_task(part.process.wait())
+        hangs = asyncio.create_task(heartbeat.stops(part.process.pid))
+        try:
+            await asyncio.wait([ended, hangs], return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                log.critical("%s hangs: no sign of life in %g s: killed", part.name, PATIENCE_S)
+                part.process.kill()
+            return await ended
+        finally:
+            hangs.cancel()
+            ended.cancel()
+
+
+async def _start(
+    part: Part, environment: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
     parent = os.getpid()
     part.starts += 1
 
@@ -167,6 +192,7 @@ async def _start(part: Part) -> asyncio.subprocess.Process:
         *part.command,
         stdin=asyncio.subprocess.DEVNULL,
         preexec_fn=prepare,
+        env={**os.environ, **(environment or {})},
         start_new_session=True,
     )
 

@@ -138,6 +138,33 @@ def test_a_guard_that_must_be_killed_has_everything_switched_off(run: Run) -> No
     assert len(run.diary("all-off", "start")) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+def test_a_guard_that_hangs_is_killed_and_started_again(run: Run) -> None:
+    run.does("guard", "hang")
+    run.start()
+    run.until(lambda: _both_ready(run))
+    hangs, serve = run.pid("guard"), run.pid("serve")
+    run.until(lambda: run.pid("guard") != hangs)
+    assert not _lives(hangs)
+    assert run.pid("serve") == serve
+    assert run.diary("guard", "term") == []
+    run.signal(signal.SIGTERM)
+    assert run.status() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+def test_a_guard_that_was_stopped_is_killed_and_started_again(run: Run) -> None:
+    run.does("broker", "run")
+    run.start()
+    run.until(lambda: _both_ready(run))
+    stopped = run.pid("guard")
+    os.kill(stopped, signal.SIGSTOP)
+    run.until(lambda: run.pid("guard") != stopped)
+    assert not _lives(stopped)
+    run.signal(signal.SIGTERM)
+    assert run.status() == 0
+
+
 def test_wrong_files_end_the_run_at_its_start(run: Run) -> None:
     run.does("guard", "exit 2")
     run.start()

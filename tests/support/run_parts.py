@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.core.errors import FixInstallation
 from gateway.runtime import supervisor
+from gateway.runtime.sd_notify import notify
 from gateway.runtime.supervisor import Supervisor
 
 
@@ -41,8 +42,13 @@ def part(folder: Path, name: str) -> None:
 
     signal.signal(signal.SIGTERM, on_term)
     note(folder, name, "ready", os.getpid())
-    while True:
+    while what != "hang":
+        notify("WATCHDOG=1")
         time.sleep(0.02)
+    notify("WATCHDOG=1")
+    does.write_text("run")
+    while True:
+        time.sleep(1.0)
 
 
 def supervise(folder: Path) -> None:
