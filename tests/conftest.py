@@ -74,7 +74,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if ahead is None or not _runs_ahead(pyfuncitem):
         return None
     ended = ahead.wait(pyfuncitem.nodeid)
-    if not ended.passed:
+    if ended.skipped:
+        pytest.skip(ended.skipped)
+    if ended.status:
         pytest.fail(ended.output, pytrace=False)
     return True
 

@@ -180,6 +180,7 @@ def test_a_disk_that_is_read_only_is_told(tmp_path: Path, command: str, used: bo
     assert re.search("read-only|writ", line, re.IGNORECASE), line
 
 
+@pytest.mark.ahead
 @pytest.mark.timeout(300)
 def test_on_a_full_disk_the_guard_goes_on_cutting(tmp_path: Path) -> None:
     """The story is told in a process of its own: see tests/support/run_full_disk.py."""
@@ -198,6 +199,7 @@ def test_on_a_full_disk_the_guard_goes_on_cutting(tmp_path: Path) -> None:
 # Hostile clients of a guard and a serve that are at work.
 
 
+@pytest.mark.ahead
 @pytest.mark.timeout(300)
 def test_hostile_clients_get_errors_and_keep_nobody_from_cutting(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:

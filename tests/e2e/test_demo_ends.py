@@ -148,6 +148,7 @@ def test_a_reader_that_leaves_ends_it_quietly(demo: Demo) -> None:
     assert all(gone(pid) for pid in children)
 
 
+@pytest.mark.ahead
 def test_the_command_line_works_on_a_running_site(demo: Demo) -> None:
     demo.read_until("the scenario is over")
     on = demo.pilegate("on", "n2-4", "--for", "10m")

@@ -28,7 +28,7 @@ def entry() -> Entry:
 
 async def _connected(path: Path) -> GuardClient:
     """Connect to a server that is only starting."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             try:
                 return await GuardClient.connect(path)
@@ -44,7 +44,7 @@ def test_what_is_written_before_anybody_is_let_in_is_no_gap(tmp_path: Path) -> N
         await journal.put_urgent(entry()).durable()
         server.bind()
         task = asyncio.create_task(server.run())
-        async with await _connected(server.path) as client, asyncio.timeout(20):
+        async with await _connected(server.path) as client, asyncio.timeout(30):
             follower = client.follow(facts_after=0)
             seen = [await anext(follower)]
             await journal.put_urgent(entry()).durable()

@@ -519,6 +519,7 @@ def test_a_server_that_speaks_something_else_is_named_and_left() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.ahead
 def test_a_broker_that_stops_in_the_middle_is_found_out(tmp_path: Path) -> None:
     port = free_port()
 

@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
     yield run
     if run.process is not None and run.process.poll() is None:
         run.process.kill()
-        run.process.wait(10)
+        run.process.wait(30)
     for line in run.diary():
         if line[1] == "start":
             run.until(lambda pid=int(line[2]): not _lives(pid))  # type: ignore[misc]

@@ -73,7 +73,7 @@ def _run(folder: Path, check: Check, **guard_settings: Any) -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.01)
 
@@ -180,7 +180,7 @@ def test_an_answer_that_can_not_be_read_is_no_answer(
 
         guard.answers["on"] = done_and_garbled
         command = await give(whole, order("on"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await whole.commands.get(command.id)).state is not CommandState.SUCCEEDED:
                 await asyncio.sleep(0.02)
 
@@ -248,7 +248,7 @@ def test_a_lost_answer_is_settled_by_facts(tmp_path: Path, monkeypatch: pytest.M
         guard.answers["on"] = done_but_not_told
         command = await give(whole, order("on"))
         await until(lambda: bool(guard.called("on")))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await whole.commands.get(command.id)).state is not CommandState.SUCCEEDED:
                 await asyncio.sleep(0.02)
 
@@ -266,7 +266,7 @@ def test_a_lost_answer_without_facts_was_not_delivered(
 
         guard.answers["on"] = broken
         command = await give(whole, order("on"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await whole.commands.get(command.id)).code != "not_delivered":
                 await asyncio.sleep(0.02)
         assert len(guard.called("on")) == 1

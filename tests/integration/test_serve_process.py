@@ -148,7 +148,7 @@ def test_it_stops_in_order_with_a_stream_open(tmp_path: Path) -> None:
                 pieces = stream.aiter_text()
                 assert await anext(pieces) == "retry: 2000\n\n"
                 process.terminate()
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(30):
                     assert [piece async for piece in pieces] == []
             status, errors = await _end(process)
             assert status == 0

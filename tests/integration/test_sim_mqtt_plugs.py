@@ -92,6 +92,7 @@ def say(sim: Simulator, **step: Any) -> None:
     sim.say(step)
 
 
+@pytest.mark.ahead
 def test_every_family_is_switched_overloaded_lost_and_back(port: int, tmp_path: Path) -> None:
     with client(port, "#") as ear, simulating(*files(tmp_path, port)) as sim:
         ready = sim.wait_for("ready")

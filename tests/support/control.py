@@ -171,7 +171,7 @@ class Raw:
 
     async def line(self) -> dict[str, Any]:
         """Read one message; an empty one when the guard closed the connection."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             data = await self.reader.readline()
         answer: dict[str, Any] = json.loads(data) if data else {}
         return answer

@@ -107,7 +107,7 @@ class Listener:
             self.more.set()
 
     async def until(self, text: bytes) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while text not in b"".join(self.pieces):
                 self.more.clear()
                 await self.more.wait()
@@ -141,7 +141,7 @@ def _listen(
 
 async def _leave(listener: Listener, task: asyncio.Task[None]) -> None:
     listener.gone.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await task
 
 
@@ -201,7 +201,7 @@ def test_streams_end_in_time_and_when_the_process_stops(tmp_path: Path, monkeypa
             listener, task = _listen(served)
             await listener.until(b"retry")
             served.whole.feed.close()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await task
             assert served.whole.services.streams.open == 0
 
@@ -210,7 +210,7 @@ def test_streams_end_in_time_and_when_the_process_stops(tmp_path: Path, monkeypa
         other.mkdir()
         async with serving(other) as served:
             _, task = _listen(served)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await task
 
     asyncio.run(main())
@@ -297,7 +297,7 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: Any
                 streams=served.whole.services.streams,
                 allowed=always,
             )
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await response({"type": "http"}, stopped.receive, stopped.send)
 
     asyncio.run(main())

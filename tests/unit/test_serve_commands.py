@@ -139,7 +139,7 @@ def test_facts_give_the_verdict_and_wake_who_waits(tmp_path: Path) -> None:
             await _feed(served, event(1, FactKind.LEASE_STARTED, "n1-1", **data))
             assert (await commands.get(command.id)).state is CommandState.ACCEPTED
             await _feed(served, event(2, FactKind.OUTLET_ON, "n1-1", **data))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 verdict = await waiting
             assert verdict.state is CommandState.SUCCEEDED
             assert verdict.outlets["n1-1"].lease_id == "l1"

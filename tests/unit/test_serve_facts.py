@@ -229,7 +229,7 @@ def test_a_journal_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
             with pytest.raises(FixInstallation, match="no journal yet"):
                 await taking.taker.take_over()
             running = asyncio.create_task(taking.taker.run())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while taking.taker.trouble is None:
                     await asyncio.sleep(0.01)
                 await _write(tmp_path, 2)

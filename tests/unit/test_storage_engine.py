@@ -70,7 +70,7 @@ def test_a_reader_does_not_wait_for_a_writer(tmp_path: Path) -> None:
     async def main() -> object:
         async with open_database_in(tmp_path) as database, database.writing() as session:
             await session.execute(text("CREATE TABLE t (a INTEGER)"))
-            async with asyncio.timeout(5), database.reading() as reader:
+            async with asyncio.timeout(30), database.reading() as reader:
                 return await reader.scalar(text("SELECT count(*) FROM tokens"))
 
     assert asyncio.run(main()) == 0
