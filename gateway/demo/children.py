@@ -85,7 +85,7 @@ class Children:
         """Give the end of every log."""
         return "\n".join(child.last_lines() for child in self._children)
 
-    async def end(self, *, patience_s: float = 8.0) -> None:
+    async def end(self, *, patience_s: float = 20.0) -> None:
         """End all, the last started first: SIGTERM, a bounded wait, SIGKILL.
 
         Cancelled (a second Ctrl-C), it kills what is left and returns without waiting.

@@ -13,7 +13,7 @@ from gateway.core.errors import FixInstallation
 from gateway.demo.children import Child, Children
 
 READY_S = 30.0
-START_S = 5.0
+START_S = 20.0
 
 OnRecord = Callable[[dict[str, Any]], None]
 

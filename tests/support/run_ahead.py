@@ -18,7 +18,7 @@ from typing import Any
 
 from gateway.runtime.supervisor import die_with_parent
 
-AT_ONCE = 3
+AT_ONCE = 4
 """Starting and judging are work all the same, and two cores have other work too."""
 
 
