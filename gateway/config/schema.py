@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from gateway.config.mqtt_profile import MqttProfile
 from gateway.config.profile import FileModel, Profile
+from gateway.config.profile_checks import MODULE_LIMIT_FIELDS
 from gateway.config.site_file import SiteFile
 from gateway.guard.limits import Limits
 
@@ -57,6 +58,29 @@ _FIELDS: dict[str, tuple[str, list[Any]]] = {
     "settle_s": ("A charge that was so low for so long has tapered, in s.", [60]),
 }
 
+_POSITIVE = "exclusiveMinimum"
+_BOUNDS: dict[str, dict[str, float]] = {
+    "delay_s": {"minimum": 0, "maximum": 86_400},
+    "cooldown_s": {"minimum": 1, "maximum": 86_400},
+    "above_a": {_POSITIVE: 0, "maximum": 125},
+    "pickup_a": {_POSITIVE: 0, "maximum": 125},
+    "above_w": {_POSITIVE: 0, "maximum": 30_000},
+    "resistive_above_w": {_POSITIVE: 0, "maximum": 30_000},
+    "above_v": {_POSITIVE: 0, "maximum": 500},
+    "below_v": {_POSITIVE: 0, "maximum": 500},
+    "above_c": {_POSITIVE: 0, "maximum": 150},
+    "below_w": {_POSITIVE: 0, "maximum": 100},
+    "float_w": {_POSITIVE: 0, "maximum": 100},
+    "restart_w": {_POSITIVE: 0, "maximum": 100},
+    "taper_w": {_POSITIVE: 0, "maximum": 100},
+    "float_share": {"minimum": 0, "exclusiveMaximum": 0.6},
+    "taper_share": {"minimum": 0, "exclusiveMaximum": 0.6},
+    "taper_delay_s": {_POSITIVE: 0, "maximum": 86_400},
+    "settle_s": {_POSITIVE: 0, "maximum": 3_600},
+    "time_multiplier": {"minimum": 0.01, "maximum": 10},
+}
+"""What every rule with a field of that name refuses; some rules refuse more."""
+
 
 def schema(kind: Kind) -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of a site file, or of a profile for Modbus or MQTT."""
@@ -67,6 +91,8 @@ def schema(kind: Kind) -> dict[str, Any]:
     for rule in _rules(definitions, limits):
         rule.pop("required", None)  # a layer says only what it changes
         _describe(rule)
+    if "ModuleLimit" in definitions:
+        definitions["ModuleLimit"]["properties"]["limit"]["enum"] = [*MODULE_LIMIT_FIELDS]
     document = {"$schema": DIALECT, **model, "title": f"pilegate {kind} file", "$defs": definitions}
     for properties in _properties(document):
         _refer_to_layer(properties)
@@ -96,6 +122,7 @@ def _rules(definitions: dict[str, Any], limits: dict[str, Any]) -> Iterator[dict
 def _describe(rule: dict[str, Any]) -> None:
     for name, field in rule["properties"].items():
         field["description"], field["examples"] = _FIELDS[name]
+        field.update(_BOUNDS.get(name, {}))
         # Defaults differ from rule to rule and from layer to layer: `pilegate` shows them.
         field.pop("default", None)
 

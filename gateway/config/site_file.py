@@ -80,6 +80,8 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Title = Annotated[str, Field(min_length=1, max_length=200, pattern=TITLE_PATTERN)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_printable)]
 ChannelNumber = Annotated[int, Field(ge=1, le=256)]
+LISTEN_FORM: dict[str, Any] = {"pattern": r":[0-9]{1,5}$"}
+"""What an editor can check of it; the rest is ``split_listen``."""
 LimitsData = Annotated[Any, WithJsonSchema(LIMITS_SCHEMA)]
 PollMs = Annotated[int, Field(ge=MIN_POLL_MS, le=MAX_POLL_MS, examples=[1_000])]
 TimeoutMs = Annotated[int, Field(ge=5, le=10_000, examples=[200])]
@@ -125,11 +127,15 @@ class ServeItem(FileModel):
     """Settings of the serve process."""
 
     listen: Annotated[str, AfterValidator(_listen)] = Field(
-        default="127.0.0.1:8480", examples=["127.0.0.1:8480", "[::1]:8480"]
+        default="127.0.0.1:8480",
+        examples=["127.0.0.1:8480", "[::1]:8480"],
+        json_schema_extra=LISTEN_FORM,
     )
     """Address and port of the API; other than loopback only with tls."""
     database: Annotated[str, AfterValidator(_database)] = Field(
-        default="sqlite:///serve.db", examples=["sqlite:///serve.db"]
+        default="sqlite:///serve.db",
+        examples=["sqlite:///serve.db"],
+        json_schema_extra={"pattern": "^(sqlite:///|postgresql://)"},
     )
     """URL of the business database; a relative SQLite file lies in the state directory."""
     tls: TlsItem | None = None
@@ -142,7 +148,7 @@ class BrokerItem(FileModel):
     """The embedded MQTT broker."""
 
     listen: Annotated[str, AfterValidator(_listen)] = Field(
-        default="127.0.0.1:1883", examples=["127.0.0.1:1883"]
+        default="127.0.0.1:1883", examples=["127.0.0.1:1883"], json_schema_extra=LISTEN_FORM
     )
     """Address and port; other than loopback only with tls or users_file."""
     users_file: FilePath | None = None
@@ -158,7 +164,9 @@ class RtuItem(FileModel):
     """Id of the bus."""
     kind: Literal["modbus-rtu"]
     """Modbus RTU on a serial line."""
-    port: Annotated[FilePath, AfterValidator(_absolute)] = Field(examples=["/dev/ttyUSB0"])
+    port: Annotated[FilePath, AfterValidator(_absolute)] = Field(
+        examples=["/dev/ttyUSB0"], json_schema_extra={"pattern": "^/"}
+    )
     """Device file, absolute. A pattern such as /dev/serial/by-id/usb-FTDI_* stands for the one
     port that fits: it finds a converter that comes back under another name."""
     baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400] = 9600
@@ -281,9 +289,17 @@ class ModuleItem(FileModel):
 
     device: Name
     """Id of the device."""
-    channels: int | str = Field(examples=["1-10", "1-4,7"])
+    channels: (
+        Annotated[int, WithJsonSchema({"type": "integer", "minimum": 1})]
+        | Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[0-9 ,-]+$"})]
+    ) = Field(examples=["1-10", "1-4,7"])
     """Channels, from 1."""
-    outlets: str = Field(default="{pile}-{channel}", max_length=100, examples=["n1-{channel}"])
+    outlets: str = Field(
+        default="{pile}-{channel}",
+        max_length=100,
+        examples=["n1-{channel}"],
+        json_schema_extra={"pattern": r"\{channel\}"},
+    )
     """Ids of the outlets; {channel} and {pile} are filled in."""
 
 

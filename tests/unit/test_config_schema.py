@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from gateway.config.schema import Kind, schema
 from gateway.config.yaml_source import read_yaml
+from gateway.guard import limits
 
 CONFIG = Path(__file__).parents[2] / "config"
 PROFILES = sorted((CONFIG / "profiles").glob("*.yaml"))
@@ -109,3 +112,48 @@ def test_a_layer_requires_nothing_and_has_no_defaults() -> None:
     assert not any("default" in field for field in rule["properties"].values())
     assert {"type": "null"} in document["$defs"]["LimitsLayer"]["properties"]["full"]["anyOf"]
     assert "anyOf" not in document["$defs"]["LimitsLayer"]["properties"]["silence"]
+
+
+RULES = [
+    (name, field, bound)
+    for name, definition in schema("site")["$defs"].items()
+    for field, about in definition.get("properties", {}).items()
+    if (hasattr(limits, name) and issubclass(getattr(limits, name), limits.Rule))
+    for bound in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+    if bound in about
+]
+
+
+@pytest.mark.parametrize(("name", "field", "bound"), RULES)
+def test_what_the_schema_refuses_the_loader_refuses(name: str, field: str, bound: str) -> None:
+    """An editor must not mark what is right."""
+    at = schema("site")["$defs"][name]["properties"][field][bound]
+    beyond = at if bound.startswith("exclusive") else at + (0.001 if bound == "maximum" else -0.001)
+    rule = getattr(limits, name)
+    required = {"above_a": 5.0, "pickup_a": 5.0, "above_w": 500.0, "above_c": 80.0}
+    needed = {
+        each.name: required.get(each.name, 10.0)
+        for each in dataclasses.fields(rule)
+        if each.default is dataclasses.MISSING
+    }
+    with pytest.raises(ValueError, match=field):
+        rule(**needed | {field: beyond})
+
+
+def test_there_are_bounds_to_check() -> None:
+    assert len(RULES) > 40
+
+
+def test_forms_of_text_that_an_editor_can_check() -> None:
+    definitions = schema("site")["$defs"]
+
+    def refuses(model: str, field: str, text: str) -> bool:
+        return re.search(definitions[model]["properties"][field]["pattern"], text) is None
+
+    assert refuses("RtuItem", "port", "ttyUSB0")
+    assert refuses("ServeItem", "listen", "localhost")
+    assert not refuses("ServeItem", "listen", "[::1]:8480")
+    assert refuses("ServeItem", "database", "mysql://x")
+    assert refuses("ModuleItem", "outlets", "n1")
+    limit = schema("profile")["$defs"]["ModuleLimit"]["properties"]["limit"]
+    assert "overpower.above_w" in limit["enum"]
