@@ -52,7 +52,7 @@ def read_trace(path: Path) -> Trace:
                     wrong(rows.line_num, "", f"a trace has at most {MAX_ROWS} rows")
                     break
     except (OSError, UnicodeDecodeError, csv.Error) as err:
-        wrong(None, "", f"can't be read: {err}")
+        wrong(None, "", f"can't be read: {getattr(err, 'strerror', None) or err}")
     if not seconds and not problems:
         wrong(None, "", "has no rows")
     if problems:

@@ -12,6 +12,8 @@ from gateway.core.errors import CorrectFiles, Problem
 
 Path = tuple[str | int, ...]
 MAX_FILE_BYTES = 1_000_000
+MAX_VALUES = 400_000
+"""All values of a file, with each alias counted as often as it is used."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -98,8 +100,13 @@ class _Builder:
         self._file = file
         self._scalars = _Loader("")
         self._open: set[int] = set()
+        self._count = 0
 
     def build(self, node: yaml.Node, path: Path) -> Any:
+        self._count += 1
+        if self._count > MAX_VALUES:
+            message = f"more than {MAX_VALUES} values, with aliases counted"
+            raise CorrectFiles([Problem(self._file, node.start_mark.line + 1, "", message)])
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
             return self._scalars.construct_object(node)
@@ -117,16 +124,26 @@ class _Builder:
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}
+        merged: list[Any] = []
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._wrong(key_node, path, "a key must be a plain word")
                 continue
             key = str(key_node.value)
+            if key == "<<" and key_node.style is None:
+                found = self.build(value_node, path)
+                merged += found if isinstance(found, list) else [found]
+                continue
             if key in data:
                 self._wrong(key_node, (*path, key), "stands here twice")
                 continue
             self.lines[(*path, key)] = key_node.start_mark.line + 1
             data[key] = self.build(value_node, (*path, key))
+        for source in merged:
+            if not isinstance(source, dict):
+                self._wrong(node, path, "<< takes keys with values")
+                continue
+            data = {**source, **data}
         return data
 
     def _wrong(self, node: yaml.Node, path: Path, message: str) -> None:

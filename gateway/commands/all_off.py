@@ -61,7 +61,13 @@ def all_off(settings: Settings, direct: bool, reason: str) -> None:
 
 def _is_closed_to_us(socket: Path) -> bool:
     """Say whether a guard may run that only others may ask."""
-    return os.path.exists(socket) and not os.access(socket, os.W_OK)  # noqa: PTH110 - never raises
+    try:
+        socket.stat()
+    except PermissionError:  # its folder is closed already
+        return True
+    except OSError:
+        return False
+    return not os.access(socket, os.W_OK)
 
 
 def _through_guard(socket: Path, pid: int, reason: str) -> None:

@@ -203,8 +203,8 @@ def test_wrong_files_end_the_program_with_status_2(
     assert main(["--scenario", str(path)]) == 2
     told = capsys.readouterr().err.splitlines()
     assert told == [
-        f"{path}:5: colour: is not a key here",
-        f"{path}:6: size: is not a key here",
+        f"pilegate sim: {path}:5: colour: is not a key here",
+        f"pilegate sim: {path}:6: size: is not a key here",
     ]
     path = written(tmp_path, HEAD)
     assert main(["--scenario", str(path)]) == 2
@@ -221,7 +221,7 @@ def test_a_step_for_an_outlet_that_the_site_lacks_is_one_line(
     assert main(["--scenario", str(path), "--site", str(site)]) == 2
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
-    assert told[0] == f"{path}:6: steps[0].unplug: no outlet is called 'n9-9'"
+    assert told[0] == f"pilegate sim: {path}:6: steps[0].unplug: no outlet is called 'n9-9'"
 
 
 def test_a_trace_is_played_step_by_step(tmp_path: Path) -> None:
