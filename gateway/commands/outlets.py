@@ -13,7 +13,7 @@ from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.commands.target import Target
 from gateway.core.errors import NotKnown
 from gateway.link.messages import OutletView
-from gateway.link.requests import HelloAnswer, Method
+from gateway.link.requests import BusesAnswer, HelloAnswer, Method
 
 
 @click.command()
@@ -35,11 +35,20 @@ def outlets(settings: Settings, target: Target, as_json: bool) -> None:
     table = outlet_table(views, width=out.width, now_utc_ms=time.time_ns() // 1_000_000)
     if out.is_terminal:
         out.print(table)
-        return
-    with out.capture() as captured:
-        out.print(table)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+    else:
+        with out.capture() as captured:
+            out.print(table)
+        for line in captured.get().splitlines():
+            click.echo(line.rstrip())
+    if any(view.stale for view in views):
+        _tell_of_lost_buses(settings)
+
+
+def _tell_of_lost_buses(settings: Settings) -> None:
+    """Say why outlets may be silent; which bus is whose stands in the site file."""
+    for bus in BusesAnswer.from_json(ask(settings, Method.BUSES)).buses:
+        if bus.state != "open":
+            click.echo(f"pilegate: bus {bus.bus} is {bus.state}: {bus.detail}", err=True)
 
 
 def _views(settings: Settings, target: Target) -> list[OutletView]:

@@ -12,7 +12,8 @@ import pytest
 
 from gateway.cli import run
 from gateway.core.errors import NotKnown, Refused, TryLater
-from gateway.link.messages import OutletState
+from gateway.link.messages import BusView, OutletState
+from gateway.link.requests import BusesAnswer
 from tests.integration.cli_fake_guard import FakeGuard, fact, fake_guard, view
 
 UNTIL = 4_102_444_800_000  # far in the future
@@ -266,3 +267,18 @@ def test_a_table_of_another_site_says_so_and_has_no_blanks_at_the_ends(
     assert [line for line in out.splitlines() if line != line.rstrip()] == []
     assert run(["outlets"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_table_with_silent_outlets_says_which_bus_is_lost(
+    guard: FakeGuard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guard.views = [view("n1-3", stale=True)]
+    buses = [
+        BusView(bus="line1", kind="modbus-rtu", state="lost", detail="/dev/x does not exist"),
+        BusView(bus="net1", kind="modbus-tcp", state="open", detail="192.0.2.1:502"),
+    ]
+    guard.answers["buses"] = BusesAnswer(tuple(buses), ()).to_json()
+    assert run(["outlets"]) == 0
+    out, err = capsys.readouterr()
+    assert "never measured" in out
+    assert err == "pilegate: bus line1 is lost: /dev/x does not exist\n"
