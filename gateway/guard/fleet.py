@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from gateway.config import Site
+from gateway.config import Device, Quantity, Site
+from gateway.config import Outlet as OutletSettings
 from gateway.core.clock import Clock, Now
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import BusId, DeviceId, OutletId
@@ -50,6 +51,7 @@ class Fleet:
                 clock=clock,
                 latch=latches.get(settings.id),
                 locks=frozenset(scope for scope in self.locks if scope in scopes),
+                measures=measures_of(site, settings),
             )
 
     # What outlets ask of the drivers: each is switched by the bus that holds its relay.
@@ -140,6 +142,18 @@ _WORSE = [
     DeviceState.SILENT,
     DeviceState.QUARANTINED,
 ]
+
+
+def measures_of(site: Site, outlet: OutletSettings) -> frozenset[str]:
+    """Say what the outlet's meter must tell: what its profile has registers for.
+
+    A plug behind a broker tells what its firmware happens to have, and is taken as it is.
+    """
+    device = None if outlet.meter is None else site.any_device(outlet.meter.device)
+    if not isinstance(device, Device):
+        return frozenset()
+    wanted = {"current": Quantity.CURRENT_A, "power": Quantity.POWER_W}
+    return frozenset(name for name, quantity in wanted.items() if quantity in device.profile.values)
 
 
 def scopes_of(site: Site, outlet_id: str) -> frozenset[str]:

@@ -145,7 +145,7 @@ class _Now(Collector):
         ages_s = []
         for outlet in self._fleet.outlets.values():
             state = outlet.state
-            heard_ms = requests.last_heard_ms(state.measured, metered=state.metered)
+            heard_ms = requests.last_heard_ms(state)
             if heard_ms is not None:
                 ages_s.append((now_ms - heard_ms) / 1000)
         family = GaugeMetricFamily(

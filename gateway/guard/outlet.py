@@ -59,11 +59,14 @@ class Outlet:
         clock: Clock,
         latch: Latch | None = None,
         locks: frozenset[str] = frozenset(),
+        measures: frozenset[str] = frozenset(),
     ) -> None:
         self.settings = settings
         self.id: OutletId = settings.id
         self.limits = settings.limits
-        self.state = OutletState(metered=settings.meter is not None, latch=latch, locks=locks)
+        self.state = OutletState(
+            metered=settings.meter is not None, measures=measures, latch=latch, locks=locks
+        )
         self.last_fact: LastFact | None = None
         self.changed = True
         """Whether something happened since the outlet was last shown."""
@@ -143,7 +146,7 @@ class Outlet:
         state, settings = self.state, self.settings
         measured = state.measured
         latch = state.latch if self.latch_is_written else None
-        heard_ms = requests.last_heard_ms(measured, metered=state.metered)
+        heard_ms = requests.last_heard_ms(state)
         return OutletView(
             outlet=self.id,
             name=settings.name,

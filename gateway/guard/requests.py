@@ -17,7 +17,6 @@ from gateway.guard.state import (
     LeaseDurable,
     LeaseNotDurable,
     Lock,
-    Measured,
     OutletState,
     Phase,
     Renew,
@@ -89,6 +88,9 @@ def why_not(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] 
     if state.phase is not Phase.OFF:
         return "in_use", "a lease is running on it: switch it off first"
     if not fresh(state, limits, now_ms):
+        unknown = missing(state)
+        if unknown is not None and state.measured.voltage_ms is not None:
+            return "device_silent", f"its meter tells no {unknown}: check the meter and its profile"
         return "device_silent", "its device does not answer: look at the device and its line"
     for reason in FORBIDS_START:
         if reason in state.holds:
@@ -116,24 +118,35 @@ def fresh(state: OutletState, limits: Limits, now_ms: int) -> bool:
 
 def last_known_ms(state: OutletState) -> int | None:
     """Return until when all that counts is known to hold; ``None`` if some of it never was."""
-    heard_ms = last_heard_ms(state.measured, metered=state.metered)
+    heard_ms = last_heard_ms(state)
     if heard_ms is None or state.alive_ms is None:
         return heard_ms
     return max(heard_ms, state.alive_ms)
 
 
-def last_heard_ms(measured: Measured, *, metered: bool) -> int | None:
+def last_heard_ms(state: OutletState) -> int | None:
     """Return the age's base: the oldest of relay, current and power; ``None`` if one is unknown.
 
-    A meter that has shown but one of current and power is taken to measure no more.
+    A meter that has shown but one of current and power is taken to measure no more, unless its
+    profile says that it measures both.
     """
+    measured = state.measured
     relay_ms, current_ms, power_ms = measured.relay_ms, measured.current_ms, measured.power_ms
-    if relay_ms is None or not metered:
+    if relay_ms is None or not state.metered:
         return relay_ms
-    if current_ms is None and power_ms is None:
+    if missing(state) is not None or (current_ms is None and power_ms is None):
         return None
     meter_ms = min(ms for ms in (current_ms, power_ms) if ms is not None)
     return min(relay_ms, meter_ms)
+
+
+def missing(state: OutletState) -> str | None:
+    """Name what the meter should measure, and has never told."""
+    if state.measured.current_ms is None and "current" in state.measures:
+        return "current"
+    if state.measured.power_ms is None and "power" in state.measures:
+        return "power"
+    return None
 
 
 def durable(turn: Turn, event: LeaseDurable) -> None:

@@ -154,6 +154,8 @@ class OutletState(NamedTuple):
 
     metered: bool
     """Whether its current is measured at all."""
+    measures: frozenset[str] = frozenset()
+    """Which of ``current`` and ``power`` its meter must tell, by its profile."""
     phase: Phase = Phase.OFF
     phase_ms: int = 0
     measured: Measured = Measured()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.guard.energy import total_mwh
+from gateway.guard.fleet import measures_of
 from gateway.guard.model import Sample
-from gateway.guard.state import Phase
+from gateway.guard.state import Phase, Refusal
 from tests.support.machine import UTC_MS, Machine
+from tests.support.shed import small_site
 
 
 def part(machine: Machine, *, after_ms: int = 1_000, **values: float | bool | None) -> None:
@@ -28,6 +32,25 @@ def test_a_register_that_is_read_alone_counts() -> None:
         if second % 15 == 0:  # twice what the power says
             part(machine, after_ms=1, energy_mwh=5_000_000 + round(second * 300 / 3.6))
     assert total_mwh(machine.state.energy) == pytest.approx(50_000, rel=0.06)
+
+
+@pytest.mark.parametrize("known", ["current_a", "power_w"])
+def test_a_meter_that_has_never_told_what_it_should_is_silent(known: str) -> None:
+    machine = Machine()
+    machine.state = machine.state._replace(measures=frozenset({"current", "power"}))
+    values = {"relay_on": False, "voltage_v": 230.0, known: 0.0}
+    part(machine, **values)  # type: ignore[arg-type]
+    [refusal] = machine.ask_on()
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "device_silent"
+    assert "its meter tells no" in refusal.message
+    machine.sample()
+    assert not [e for e in machine.ask_on() if isinstance(e, Refusal)]
+
+
+def test_the_profile_says_what_a_meter_should_tell(tmp_path: Path) -> None:
+    site = small_site(tmp_path)
+    assert measures_of(site, site.outlet("n1-1")) == {"current", "power"}
 
 
 def test_a_register_that_comes_late_does_not_run_backwards() -> None:

@@ -54,7 +54,9 @@ def _text(folder: Path) -> str:
         now = clock.now()
         fleet.on_sample(
             OutletId("n1-1"),
-            Sample(at_ms=now.mono_ms, utc_ms=now.utc_ms, power_w=0.0, relay_on=False),
+            Sample(
+                at_ms=now.mono_ms, utc_ms=now.utc_ms, current_a=0.0, power_w=0.0, relay_on=False
+            ),
         )
         clock.go(4)
         metrics.samples(7)
