@@ -30,6 +30,8 @@ from gateway.link.requests import FollowRequest, Method
 from gateway.link.rpc import BadRequest, Request, error_line, parse_request
 
 MOST_CLIENTS = 64
+MOST_OF_ONE = 48
+"""Connections of one process: whoever leaks them keeps nobody else from switching off."""
 BACKLOG = 128
 SOCKET_MODE = 0o660
 STOP_S = 1.0
@@ -112,13 +114,19 @@ class ControlServer:
     def admit(self, connection: Connection) -> PilegateError | None:
         """Count a client in, or say why it may not speak to the guard."""
         assert connection.transport is not None
-        if not self._may_speak(connection.transport):
+        connection.pid, may_speak = self._peer(connection.transport)
+        if not may_speak:
             return NotAllowed(
                 "this user may not speak to the guard: use the guard's user or root"
                 + (f", or join the group {self._group}" if self._group else "")
             )
         if len(self._connections) >= MOST_CLIENTS:
             return TryLater(f"{MOST_CLIENTS} clients are connected already: close one, try again")
+        if sum(other.pid == connection.pid for other in self._connections) >= MOST_OF_ONE:
+            return TryLater(
+                f"process {connection.pid} has {MOST_OF_ONE} connections already: close one, "
+                "try again"
+            )
         self._connections.add(connection)
         return None
 
@@ -205,22 +213,25 @@ class ControlServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _may_speak(self, transport: asyncio.Transport) -> bool:
-        """Ask the kernel who the peer was when it connected (SO_PEERCRED)."""
+    def _peer(self, transport: asyncio.Transport) -> tuple[int, bool]:
+        """Ask the kernel who the peer was when it connected (SO_PEERCRED).
+
+        Gives its process, and whether it may speak to the guard.
+        """
         handle = transport.get_extra_info("socket").fileno()
         with contextlib.closing(socket.socket(fileno=os.dup(handle))) as sock:
             cred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            _, uid, gid = struct.unpack("3i", cred)
+            pid, uid, gid = struct.unpack("3i", cred)
             if uid in (0, os.geteuid()) or gid == self._gid:
-                return True
+                return pid, True
             if self._gid is None:
-                return False
+                return pid, False
             try:
                 groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 1_024)
             except OSError as err:
                 log.debug("control: groups of a peer: %s", err)
-                return False
-        return self._gid in struct.unpack(f"{len(groups) // 4}I", groups)
+                return pid, False
+        return pid, self._gid in struct.unpack(f"{len(groups) // 4}I", groups)
 
 
 def _group_id(name: str) -> int:

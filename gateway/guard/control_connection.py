@@ -17,8 +17,10 @@ from gateway.link.rpc import (
     notice_line,
 )
 
-MOST_UNDER_WAY = 16
-"""Requests of one client that may wait for their answer; the next stay unread."""
+MOST_UNDER_WAY = 64
+"""Requests of one client that may wait for their answer; the next stay unread. Far more than serve
+has under way (8 ONs, 8 commands that stop, and its questions): ONs that wait for a slow disk must
+not keep an OFF behind them unread."""
 UNSENT_BYTES = 256 * 1024
 """Past it nothing more is asked of this client, nor sent to it, until it has read."""
 STALL_S = 10.0
@@ -56,6 +58,8 @@ class Connection(asyncio.Protocol):
         self._may_write = asyncio.Event()
         self._may_write.set()
         self.transport: asyncio.Transport | None = None
+        self.pid = 0
+        """The peer's process."""
         self.closing = False
         self.queued = False
         """Whether the host has it in its round already."""

@@ -23,7 +23,8 @@ from gateway.core.errors import (
     Refused,
     TryLater,
 )
-from gateway.guard.control import MOST_CLIENTS, ControlServer
+from gateway.guard.control import MOST_CLIENTS, MOST_OF_ONE, ControlServer
+from gateway.guard.control_connection import MOST_UNDER_WAY
 from gateway.guard.journal import Journal
 from gateway.guard.state_lock import StateLock
 from gateway.link.address import LONGEST_ADDRESS_BYTES, socket_path
@@ -34,6 +35,11 @@ from gateway.link.rpc import LONGEST_REQUEST_BYTES
 from tests.support.control import Raw, RememberingService, listening
 
 ROOT = Path(__file__).parents[2]
+OFF: dict[str, Any] = {
+    "target": {"kind": "outlet", "id": "o0000"},
+    "actor": "ann",
+    "reason": "test",
+}
 ON: dict[str, Any] = {"outlet": "o0000", "for_s": 60, "actor": "ann", "reason": "test"}
 SITE: dict[str, Any] = {"target": {"kind": "site", "id": "demo"}, "actor": "ann", "reason": "test"}
 
@@ -234,17 +240,17 @@ def test_requests_that_wait_are_bounded_and_none_is_lost(tmp_path: Path) -> None
     async def act(path: Path, service: RememberingService) -> None:
         service.gate.clear()
         raw, other = await Raw.to(path), await Raw.to(path)
-        for number in range(100):
+        for number in range(200):
             raw.ask(number, "on", **ON)
         async with asyncio.timeout(30):
-            while len(service.asked) < 16:
+            while len(service.asked) < MOST_UNDER_WAY:
                 await asyncio.sleep(0.01)
         for number in range(10):  # there is time enough for one more
             other.ask(number, "hello")
             await other.line()
-        assert len(service.asked) == 16
+        assert len(service.asked) == MOST_UNDER_WAY
         service.gate.set()
-        assert sorted([(await raw.line())["id"] for _ in range(100)]) == list(range(100))
+        assert sorted([(await raw.line())["id"] for _ in range(200)]) == list(range(200))
         await raw.close()
         await other.close()
 
@@ -267,7 +273,44 @@ def test_bytes_may_come_one_at_a_time_and_the_client_may_stop_sending(tmp_path: 
     _run(tmp_path, act)
 
 
-def test_one_client_too_many_is_told_and_a_free_place_is_given_again(tmp_path: Path) -> None:
+def test_an_off_does_not_wait_behind_the_ons_of_the_same_client(tmp_path: Path) -> None:
+    async def act(path: Path, service: RememberingService) -> None:
+        service.gate.clear()
+        raw = await Raw.to(path)
+        for number in range(32):
+            raw.ask(number, "on", **ON)
+        raw.ask(99, "off", **OFF)
+        assert (await raw.line())["id"] == 99
+        service.gate.set()
+        await raw.close()
+
+    _run(tmp_path, act)
+
+
+def test_a_process_that_leaks_connections_keeps_nobody_else_out(tmp_path: Path) -> None:
+    async def act(path: Path, _: RememberingService) -> None:
+        clients = [await Raw.to(path) for _ in range(MOST_OF_ONE)]
+        for client in clients:
+            client.ask(1, "hello")
+            await client.line()
+        with pytest.raises(TryLater, match="48 connections"):
+            await asyncio.to_thread(call_once, path, "hello")
+        ask = "import sys; from pathlib import Path; from gateway.link.once import call_once;"
+        other = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", ask + "call_once(Path(sys.argv[1]), 'hello')", path), cwd=ROOT
+        )
+        assert await other.wait() == 0
+        for client in clients:
+            await client.close()
+
+    _run(tmp_path, act)
+
+
+def test_one_client_too_many_is_told_and_a_free_place_is_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.guard.control.MOST_OF_ONE", MOST_CLIENTS + 1)
+
     async def act(path: Path, _: RememberingService) -> None:
         clients = [await Raw.to(path) for _ in range(MOST_CLIENTS)]
         for client in clients:
@@ -489,7 +532,7 @@ def test_a_request_too_long_is_refused_before_it_is_sent(tmp_path: Path) -> None
 def test_not_allowed_reaches_a_client_as_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ControlServer, "_may_speak", lambda *_: False)
+    monkeypatch.setattr(ControlServer, "_peer", lambda *_: (1, False))
 
     async def act(path: Path, _: RememberingService) -> None:
         with pytest.raises(NotAllowed, match="guard's user or root"):
