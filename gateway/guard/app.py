@@ -16,6 +16,7 @@ from gateway.config import Site
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import PilegateError
 from gateway.core.facts import FactDraft, FactKind
+from gateway.core.ids import OutletId
 from gateway.core.reasons import Reason
 from gateway.guard.commands import Commands
 from gateway.guard.control import ControlServer
@@ -30,7 +31,7 @@ from gateway.guard.model import BusState, DeviceState, Sample
 from gateway.guard.outlet import Outlet
 from gateway.guard.recorder import FactRecorder
 from gateway.guard.service import Service
-from gateway.guard.state import Note, Phase
+from gateway.guard.state import Note, Phase, RequestOff
 from gateway.guard.state_lock import StateLock
 from gateway.guard.views import Views
 from gateway.link.journal import JournalReader, journal_path
@@ -78,8 +79,10 @@ class Guard:
         with JournalReader(path) as reader:
             latches = latches_of(site, reader.latches(), now)
             locks = [record.scope for record in reader.locks()]
+            leases = reader.leases()
+            self._interrupted = [lease.outlet for lease in leases]
             self._first = first_entry(
-                reader, reader.leases(), now, version=self.version, boot_id=self.boot_id
+                reader, leases, now, version=self.version, boot_id=self.boot_id
             )
         self.recorder = FactRecorder(self.journal, self.clock, self._on_note)
         self.fleet = Fleet(
@@ -139,6 +142,7 @@ class Guard:
                 ("control", self.control.run()),
             ):
                 tasks.append(group.create_task(_for_ever(work, name), name=name))
+            self._switch_interrupted_off()
             await self._first_written(first)
             await self._first_round()
             favour_the_loop()
@@ -233,6 +237,13 @@ class Guard:
                 if self.site.any_device(outlet.relay.device).bus == bus.id:
                     self.fleet.switches[outlet.id] = driver
         return drivers
+
+    def _switch_interrupted_off(self) -> None:
+        """Tell what was on to go off before it is read: perhaps it can't be read any more."""
+        for outlet_id in self._interrupted:
+            outlet = self.fleet.outlets.get(OutletId(outlet_id))
+            if outlet is not None:
+                outlet.feed(RequestOff(actor="guard", reason=Reason.INTERRUPTED))
 
     async def _first_written(self, ticket: Ticket) -> None:
         """Wait, within bounds, until it stands in the journal what was interrupted.
