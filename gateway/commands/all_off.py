@@ -15,7 +15,7 @@ from gateway.commands.identity import actor
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.commands.switch import names
 from gateway.core.errors import PilegateError
-from gateway.link.messages import Target, TargetKind
+from gateway.link.messages import OutletState, OutletView, Target, TargetKind
 from gateway.link.requests import HelloAnswer, Method, TargetRequest, verdicts_from_json
 
 ANSWER_S = 2.0
@@ -96,11 +96,17 @@ def _wait_until_off(socket: Path) -> Mapping[str, str]:
         unproven = {
             view.outlet: "has no fresh sample" if view.stale else f"is {view.state}"
             for view in all_outlets(socket)
-            if view.stale or view.relay_on is not False
+            if view.stale or view.relay_on is not False or _flows(view)
         }
         if not unproven or time.monotonic() > deadline:
             return unproven
         time.sleep(0.3)
+
+
+def _flows(view: OutletView) -> bool:
+    """Say whether a relay that says "off" is contradicted by its meter: it may be welded."""
+    flowing = view.power_w if view.current_a is None else view.current_a
+    return view.state is OutletState.STOPPING and flowing not in (None, 0.0)
 
 
 def _tell(line: str) -> None:

@@ -198,10 +198,12 @@ def test_outlets_that_stay_on_are_named(
             view("n1-1", state=OutletState.CUT, relay_on=True),
             view("n1-2", stale=True),
             view("n1-3"),
+            view("n1-4", state=OutletState.STOPPING, current_a=0.6),
+            view("n1-5", state=OutletState.STOPPING, current_a=0.0),
         ]
         assert all_off_at(place) == 1
     err = capsys.readouterr().err
-    assert "n1-1 is cut, n1-2 has no fresh sample" in err
+    assert "n1-1 is cut, n1-2 has no fresh sample, n1-4 is stopping)" in err
     assert err.count("\n") == 1
 
 
