@@ -200,6 +200,8 @@ class Dispatcher:
         for unit in self.units.values():
             if unit.ready_s > now_s:
                 at_s = min(at_s, unit.ready_s)
+        if at_s == math.inf:
+            at_s = now_s  # it has had its silence since that was looked at
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
         timer = loop.call_later(max(at_s - now_s, 0.0005), self.kick)

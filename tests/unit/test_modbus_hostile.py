@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 
 import pytest
 
+from drivers.modbus.bus import ModbusBus
+from drivers.modbus.pause import LoopPause
 from gateway.config import RtuBus
 from gateway.core.ids import BusId, OutletId
 from gateway.guard.model import WriteResult
-from tests.support.modbus_script import Stage, play
-from tests.support.modbus_site import Recorder
+from tests.support.modbus_script import LoopClock, Stage, play
+from tests.support.modbus_site import Recorder, module_site, profile
 from tests.support.virtual_loop import run_virtually
-from tests.unit.test_modbus_bus import ASK1, LINE, says, two
+from tests.unit.test_modbus_bus import ASK1, LINE, TWO, says, two
 
 DONE, FAILED, DROPPED = WriteResult.DONE, WriteResult.FAILED, WriteResult.DROPPED
 M1_1 = OutletId("m1-1")
@@ -140,3 +143,44 @@ def test_a_module_that_is_silent_to_joined_writes_alone_is_switched_relay_by_rel
         return {outlet for outlet, _, result in stubborn.writes if result is DONE}
 
     assert run_virtually(main()) == {"m1-1", "m1-2"}
+
+
+def test_a_device_that_needs_silence_is_polled_for_ever_whatever_the_clock_does_in_between() -> (
+    None
+):
+    """The moment at which it is ready may lie between two looks at the clock."""
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        chance, late_s = random.Random(1), 0.0
+
+        def time_s() -> float:
+            nonlocal late_s
+            late_s += chance.uniform(0.0, 60e-6)
+            return loop.time() * 0.99 + late_s
+
+        bus = RtuBus(id=BusId("line"), port="/dev/none", baud=9_600, poll_ms=0)
+        quiet = module_site(bus, 1, kind=profile(TWO, min_gap_ms=20), outlets=2)
+        stage = Stage(bus, quiet)
+        stage.bus = ModbusBus(
+            bus,
+            quiet,
+            stage.recorder,
+            LoopClock(),
+            open_link=stage.line.link,
+            time_s=time_s,
+            pause=LoopPause(time_s),
+            rng=random.Random(1),
+        )
+        owner = asyncio.create_task(stage.bus.run())
+        polls = 0
+        async with asyncio.timeout(600):
+            while polls < 2_000:
+                await stage.line.sent.get()
+                await stage._line(f"< 1ms {says(1)}")
+                polls += 1
+        owner.cancel()
+        await asyncio.wait([owner])
+        return polls
+
+    assert run_virtually(main()) == 2_000
