@@ -60,6 +60,8 @@ class PymodbusLink:
         self._client: Client | None = None
         self._on_lost: Callable[[str], None] | None = None
         self._ready: asyncio.Event = asyncio.Event()
+        self._broke = False
+        """Whether the connection was lost, perhaps before anybody could be told."""
 
     async def open(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[str], None]) -> None:
         client = self._make_client()
@@ -73,10 +75,13 @@ class PymodbusLink:
                 context.transport, _ = await context.call_create()
                 self._client = client
                 await self._ready.wait()
-        except (OSError, termios.error) as err:
+        except (OSError, termios.error, ValueError) as err:
             self.close()
-            reason = err if isinstance(err, OSError) else OSError(*err.args)
-            raise LinkLost(self._explain(reason)) from err
+            raise LinkLost(self._explain(_as_os_error(err))) from err
+        if self._broke:
+            # A converter that is pulled out at this moment: its port opens, and is gone at once.
+            self.close()
+            raise LinkLost(self._explain(_GONE))
         self._on_lost = on_lost
 
     def send(self, data: bytes) -> None:
@@ -109,8 +114,19 @@ class PymodbusLink:
             return
         on_lost, self._on_lost = self._on_lost, None
         self._client = None
+        self._broke = True
         if on_lost is not None:
-            on_lost(self._explain(OSError(errno.ECONNRESET, "closed by the other end")))
+            on_lost(self._explain(_GONE))
+
+
+_GONE = OSError(errno.ECONNRESET, "closed by the other end")
+
+
+def _as_os_error(err: Exception) -> OSError:
+    """Make one kind of what a port (termios), a baud rate or a host's name (ValueError) raises."""
+    if isinstance(err, OSError):
+        return err
+    return OSError(*err.args) if isinstance(err, termios.error) else OSError(str(err))
 
 
 def _write_now(transport: asyncio.WriteTransport, data: bytes) -> bytes:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
-from drivers.modbus.client import explain_serial, explain_tcp
+from drivers.modbus.client import PymodbusLink, explain_serial, explain_tcp
+from drivers.modbus.link import LinkLost
 from gateway.config import RtuBus, TcpBus
 from gateway.core.ids import BusId
 
@@ -48,3 +52,47 @@ def test_a_port_that_fails_says_what_to_do(err: OSError, words: str) -> None:
     assert line.startswith("/dev/ttyUSB0")
     assert words in line
     assert "\n" not in line
+
+
+class Flapping:
+    """A client whose port opens, and is gone before anybody could be told."""
+
+    def __init__(self) -> None:
+        self.ctx = self
+        self.transport = None
+        self.framer: object = None
+        self.max_buffer_size = 0
+        self.trace_connect: Callable[[bool], None] = lambda _: None
+        self.closed = False
+
+    async def call_create(self) -> tuple[None, None]:
+        loop = asyncio.get_running_loop()
+        for connected in (True, False):
+            loop.call_soon(self.trace_connect, connected)
+        return None, None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Refusing(Flapping):
+    """A client whose port takes no such baud rate, or whose host is no name."""
+
+    async def call_create(self) -> tuple[None, None]:
+        raise ValueError("Failed to set custom baud rate (250000)")
+
+
+@pytest.mark.parametrize(
+    ("client", "words"), [(Flapping, "is gone: plug the converter in again"), (Refusing, "custom")]
+)
+def test_a_port_that_opens_and_is_gone_at_once_is_no_open_link(
+    client: type[Flapping], words: str
+) -> None:
+    async def main() -> None:
+        link = PymodbusLink(lambda: cast("Any", client()), lambda err: explain_serial(LINE, err))
+        told: list[str] = []
+        with pytest.raises(LinkLost, match=words):
+            await link.open(lambda _: None, told.append)
+        assert told == []
+
+    asyncio.run(main())
