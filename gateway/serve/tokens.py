@@ -268,7 +268,7 @@ class Tokens:
 
     async def note_use(self) -> None:
         """Write the times of last use down."""
-        used, self._used = self._used, {}
+        used = dict(self._used)
         if not used:
             return
         async with self._database.writing() as session:
@@ -276,6 +276,8 @@ class Tokens:
                 await session.execute(
                     update(TokenRow).where(TokenRow.id == token_id).values(last_used_utc_ms=utc_ms)
                 )
+        # Only what is written down is forgotten, and not what came meanwhile.
+        self._used = {each: at for each, at in self._used.items() if used.get(each) != at}
 
     def _looking_up(self, hashed: str, now_ms: int) -> asyncio.Task[_Known | None]:
         """Look a token up; whoever comes with the same one meanwhile shares that."""

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.core.errors import CorrectInput, NotKnown, Refused
+from gateway.core.errors import CorrectInput, NotKnown, Refused, TryLater
 from gateway.serve import tokens as room
 from gateway.serve.tokens import Role, Tokens, create_token, list_tokens, new_token, revoke_token
+from gateway.storage import engine
 from tests.support.serving import open_database_in, serving
 from tests.support.shed import HandClock
 
@@ -115,7 +117,9 @@ def test_a_revoked_token_lives_two_seconds_at_most(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_last_use_is_written_down(tmp_path: Path) -> None:
+def test_last_use_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.05)
+
     async def main() -> None:
         async with open_database_in(tmp_path) as database:
             clock = HandClock()
@@ -123,7 +127,12 @@ def test_last_use_is_written_down(tmp_path: Path) -> None:
             token = await tokens.add("screen", Role.VIEWER, None)
             clock.go(5)
             await tokens.caller(token)
-            await tokens.note_use()
+            other = sqlite3.connect(tmp_path / "serve.db", isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(TryLater, match="locked"):
+                await tokens.note_use()
+            other.close()
+            await tokens.note_use()  # what could not be written down is not forgotten
             assert [view.last_used_utc_ms for view in await tokens.all()] == [clock.utc_ms]
 
     asyncio.run(main())
