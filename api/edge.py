@@ -25,7 +25,9 @@ BODY_WITHIN_S = 10.0
 MOST_REQUESTS = 200
 """Requests that are worked on at the same time; streams have a bound of their own."""
 
-UNCOUNTED = ("/v1/events/stream", "/healthz")
+STREAM_PATH = "/v1/events/stream"
+
+UNCOUNTED = (STREAM_PATH, "/healthz")
 """Streams have a bound of their own; and a process that is busy lives."""
 
 WITH_CALLER = ("/v1", "/metrics")
@@ -57,6 +59,7 @@ class Edge:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
             return
+        scope = _as_get(scope)
         started_s = time.perf_counter()
 
         async def timed(message: Message) -> None:
@@ -98,6 +101,17 @@ class Edge:
             return
         body_headers = None if scope["method"] == "GET" else headers
         await self._app(scope, _bounded(receive, body_headers), send)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """Let a HEAD be answered as the GET it stands for (RFC 9110, 9.3.2).
+
+    The server leaves the body out by the request that it has seen. A stream has no end to wait
+    for, so there is no HEAD of it.
+    """
+    if scope["method"] == "HEAD" and scope["path"] != STREAM_PATH:
+        return {**scope, "method": "GET"}
+    return scope
 
 
 def _require_fit(headers: Headers) -> None:
