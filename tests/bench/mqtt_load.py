@@ -235,6 +235,9 @@ def write_site(path: Path, arguments: argparse.Namespace) -> None:
     profile = arguments.profile or FAMILIES[arguments.family]
     lines = [
         "site: {id: load, name: Load}",
+        # Without a delay of its own: what is measured is the way, not the rule.
+        f"limits: {{overcurrent_instant: {{above_a: {arguments.over_a / 2}}}, overcurrent: null,",
+        "  overpower: null}",
         "buses:",
         f"  - {{id: plugs, kind: mqtt, host: {arguments.host}, port: {arguments.port}}}",
         "devices:",
