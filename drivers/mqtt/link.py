@@ -17,8 +17,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.mqtt.credentials import credentials
 from drivers.mqtt.sockets import (
+    ReadAhead,
     SocketLike,
-    bound_reads,
     flush_at_close,
     forget_excess,
     socket_options,
@@ -108,6 +108,7 @@ class BrokerLink:
         self._waiting: deque[aiomqtt.Message] = deque()
         self._presence = f"pilegate/{bus.client_id}/online"
         self._rubbish = ""
+        self._ahead: ReadAhead | None = None
         self.dropped = 0
 
     async def open(self) -> None:
@@ -168,20 +169,23 @@ class BrokerLink:
         )
         client._client.connect_timeout = CONNECT_TIMEOUT_S  # noqa: SLF001 - not offered otherwise
         client._disconnected.add_done_callback(_look_at)  # noqa: SLF001 - as in _look_at
-        bound_reads(client._client)  # noqa: SLF001 - as in publish
+        self._ahead = ReadAhead(client._client)  # noqa: SLF001 - as in publish
         _Writes(client)
         return client
 
     def _watch_reads(self, client: aiomqtt.Client) -> None:
-        """Read all packets that are there, up to a bound: aiomqtt takes one a turn of the loop."""
+        """Read packets that are there, up to a bound: aiomqtt takes one a turn of the loop."""
         paho = client._client  # noqa: SLF001 - as in publish
         sock = paho.socket()
         assert sock is not None
         loop = asyncio.get_running_loop()
 
         def is_more() -> bool:
-            """TLS may hold bytes that the socket no longer shows."""
-            return isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending() > 0
+            """Say whether there is more that the socket does not show."""
+            if paho.socket() is not sock or sock.fileno() < 0:
+                return False
+            ahead = self._ahead is not None and self._ahead.holds_more
+            return ahead or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
 
         def read() -> None:
             for _ in range(READ_AT_ONCE):
@@ -192,12 +196,14 @@ class BrokerLink:
                     _tear(client)
                     return
                 forget_excess(paho)
-                if self._hand_over() == 0 and not is_more():
+                self._hand_over()
+                if not is_more():
                     return
-            if is_more():
-                loop.call_soon(read)
+            loop.call_soon(read)
 
         loop.add_reader(sock.fileno(), read)
+        if is_more():
+            loop.call_soon(read)
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         client = self._client
@@ -266,16 +272,13 @@ class BrokerLink:
             self.dropped += 1
         self._waiting.append(message)
 
-    def _hand_over(self) -> int:
+    def _hand_over(self) -> None:
         """Hand over what was read; what one causes to be sent leaves before the next."""
-        count = 0
         while self._waiting:
             message = self._waiting.popleft()
             payload = message.payload
             body = payload if isinstance(payload, bytes) else str(payload or "").encode()
             self._on_message(message.topic.value, body, message.retain)
-            count += 1
-        return count
 
     # ------------------------------------------------------------ what goes wrong
 

@@ -198,7 +198,8 @@ class Plugs:
         plug.fault = ""
         if heard.readings:
             plug.asked_ms = None
-        self._tell(plug, *plug.judge(now_ms))
+        if plug.state is not DeviceState.ONLINE:
+            self._tell(plug, *plug.judge(now_ms))
         if heard.online or was_gone:
             self._prepare(plug)  # it may have started anew
         for out in heard.replies:
@@ -243,4 +244,4 @@ def _is_sign_of_life(plug: Plug, heard: Heard, news: tuple[Reading, ...]) -> boo
     if plug.codec.repeats and plug.is_gone:
         # A bridge that starts tells what it remembers of plugs that are not there.
         return any(reading.says_something for reading in news)
-    return heard != Heard(faults=heard.faults, source=heard.source)
+    return bool(heard.readings or heard.replies) or heard.answers is not None

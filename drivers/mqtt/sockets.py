@@ -37,20 +37,35 @@ def flush_at_close(sock: SocketLike) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
 
 
-def bound_reads(client: paho.Client) -> None:
-    """Let paho ask the socket for no more than a part: it asks for a packet's whole rest."""
-    own: Any = client
-    receive = own._sock_recv  # noqa: SLF001 - paho offers no bound of its own
+class ReadAhead:
+    """Reads what is there in one call of the system, and gives paho its small pieces of that.
 
-    def receive_part(size: int) -> bytes:
-        part: bytes = receive(min(size, READ_BYTES))
+    By itself paho asks the system three times for each message, and for a packet's whole rest.
+    """
+
+    def __init__(self, client: paho.Client) -> None:
+        own: Any = client
+        self._receive = own._sock_recv  # noqa: SLF001 - paho offers no bound of its own
+        self._data = b""
+        self._at = 0
+        own._sock_recv = self._take  # noqa: SLF001 - as above
+
+    @property
+    def holds_more(self) -> bool:
+        """Whether something was read that paho has not had yet."""
+        return self._at < len(self._data)
+
+    def _take(self, size: int) -> bytes:
+        """Give some bytes; none at the end of the connection. Raises what a socket raises."""
+        if self._at >= len(self._data):
+            self._data, self._at = self._receive(READ_BYTES), 0
+        part = self._data[self._at : self._at + size]
+        self._at += len(part)
         return part
-
-    own._sock_recv = receive_part  # noqa: SLF001 - as above
 
 
 def forget_excess(client: paho.Client) -> None:
     """Forget what a packet has too much: up to 256 MiB would else pile up until it ends."""
-    packet = client._in_packet["packet"]  # noqa: SLF001 - as above
+    packet = client._in_packet["packet"]  # noqa: SLF001 - as in ReadAhead
     if len(packet) > KEPT_BYTES:
         del packet[KEPT_BYTES:]
