@@ -211,12 +211,17 @@ def explain_tcp(bus: TcpBus, err: OSError) -> str:
     if isinstance(err, ConnectionRefusedError):
         return f"{where} refuses the connection: check the port, and that no other master holds it"
     if isinstance(err, socket.gaierror):
-        return f"{where}: the name is not known: correct `host` of bus {bus.id}, or the name server"
+        return f"{where}: the name is not known: correct {_host_of(bus)}, or the name server"
     if err.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-        return f"{where}: no route: check the network of this machine and `host` of bus {bus.id}"
+        return f"{where}: no route: check the network of this machine and {_host_of(bus)}"
     if isinstance(err, ConnectionError):
         return f"{where} closed the connection: check that no other master takes it over"
     return f"{where}: {err.strerror or err}: check the network and bus {bus.id} in the site file"
+
+
+def _host_of(bus: TcpBus) -> str:
+    """Say where a host's name is written: a bus that no site file names is called as its host."""
+    return "it" if bus.id.startswith(bus.host) else f"`host` of bus {bus.id}"
 
 
 def explain_serial(bus: RtuBus, err: OSError) -> str:

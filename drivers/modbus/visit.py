@@ -22,7 +22,8 @@ from drivers.modbus.wire import SerialWire, wire_of
 from gateway.config import Bus, RtuBus, TcpBus
 from gateway.core.errors import FixInstallation
 
-UNITS = frozenset(range(1, 248))
+UNITS = frozenset(range(1, 256))
+"""Above 247 numbers are reserved; some boards leave their factory with 255 all the same."""
 USUAL_TURNAROUND_MS = 20
 """What a device that nobody knows yet is given, several times over, before it is silent."""
 

@@ -36,6 +36,10 @@ def bus_at(
             stop_bits=stop_bits,
             timeout_ms=timeout_ms,
         )
+    if "." not in target and (Path("/dev") / target).exists():
+        raise CorrectInput(
+            f"{target!r} is no HOST:PORT: did you mean /dev/{target}?", field="target"
+        )
     match = _HOST_PORT.match(target)
     port = int(match["port"] or DEFAULT_PORT) if match else 0
     if match is None or not 0 < port < 65_536:

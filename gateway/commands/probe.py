@@ -23,7 +23,7 @@ Row = tuple[Request, list[Reading]]
 
 @click.command()
 @click.argument("target")
-@click.option("--unit", type=click.IntRange(1, 247), help="Unit number, with a port or HOST:PORT.")
+@click.option("--unit", type=click.IntRange(1, 255), help="Unit number, with a port or HOST:PORT.")
 @click.option("--profile", metavar="P", help="Profile's name or file, with a port or HOST:PORT.")
 @click.option("--baud", type=click.IntRange(300, 921_600), default=9_600, show_default=True)
 @click.option("--parity", type=click.Choice(["N", "E", "O"]), default="N", show_default=True)

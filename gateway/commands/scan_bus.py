@@ -27,6 +27,8 @@ from gateway.config import Bus, Profile, RtuBus, TcpBus
 from gateway.core.errors import CorrectInput
 
 BAUDS = (300, 921_600)
+LAST_UNIT = 247
+"""The last number that a device may have (MODBUS over Serial Line V1.02, 2.2)."""
 SAME_ANSWER = 4
 """So many units and none missing on a connection: it may be one device for all numbers."""
 
@@ -148,6 +150,8 @@ def told(place: Place) -> str:
     at = f"unit {found.unit}"
     if isinstance(place.bus, RtuBus):
         at = f"{at} ({place.bus.baud} baud, {place.bus.parity}{place.bus.stop_bits})"
+    if found.unit > LAST_UNIT:
+        at += f", a reserved number: set it to one of 1 to {LAST_UNIT}"
     if not found.is_understood:
         return f"{at}: {found.why_not}"
     if not found.fits:
@@ -182,7 +186,7 @@ def snippet(places: Sequence[Place], folders: Sequence[Path] = ()) -> Iterator[s
     """Write what a site file needs for what was found."""
     by_bus: dict[str, list[Place]] = {}
     for place in places:
-        if place.found.fits:
+        if place.found.fits and place.found.unit <= LAST_UNIT:
             by_bus.setdefault(where(place.bus), []).append(place)
     if not by_bus:
         return
@@ -226,12 +230,12 @@ def _device_line(bus: str, found: Found) -> str:
 
 
 def unit_numbers(written: str) -> list[int]:
-    """Read ``1-247`` or ``1,5,10-20``. Raises CorrectInput."""
+    """Read ``1-247`` or ``1,5,10-20``, up to 255. Raises CorrectInput."""
     numbers: set[int] = set()
     for part in written.replace(" ", "").split(","):
         match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= first <= last <= 247:
+        if not 1 <= first <= last <= 255:
             raise CorrectInput(f"--units: expected 1-247 or 1,5,10-20, not {written!r}")
         numbers.update(range(first, last + 1))
     return sorted(numbers)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from drivers.modbus.likeness import Likeness
+from drivers.modbus.survey import Found
 from gateway.cli import run
 from gateway.commands.failure import Exit
 from gateway.commands.line import bus_at, is_place, where
-from gateway.commands.scan_bus import unit_numbers
-from gateway.config import RtuBus, TcpBus
+from gateway.commands.scan_bus import Place, snippet, told, unit_numbers
+from gateway.config import RtuBus, TcpBus, load_profile
+from gateway.config.profile_files import BUILT_IN
 from gateway.core.errors import CorrectInput
 
 ROOT = Path(__file__).parents[2]
@@ -111,13 +114,13 @@ def test_delivered_profiles_are_listed(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize(
     ("written", "numbers"),
-    [("7", [7]), ("1-3", [1, 2, 3]), ("5, 1,2-3,2", [1, 2, 3, 5]), ("247", [247])],
+    [("7", [7]), ("1-3", [1, 2, 3]), ("5, 1,2-3,2", [1, 2, 3, 5]), ("254-255", [254, 255])],
 )
 def test_unit_numbers(written: str, numbers: list[int]) -> None:
     assert unit_numbers(written) == numbers
 
 
-@pytest.mark.parametrize("written", ["", "0", "248", "3-1", "1-", "a", "1,,2", "-1"])
+@pytest.mark.parametrize("written", ["", "0", "256", "3-1", "1-", "a", "1,,2", "-1"])
 def test_what_are_no_unit_numbers(written: str) -> None:
     with pytest.raises(CorrectInput, match="--units: expected 1-247"):
         unit_numbers(written)
@@ -137,6 +140,19 @@ def test_options_of_a_scan_that_are_wrong(
 ) -> None:
     status, _, err = said(capsys, "scan-bus", "/dev/none", *arguments)
     assert (status, err) == (Exit.WRONG_INPUT, f"pilegate: {expected}\n")
+
+
+def test_a_port_without_its_folder_is_named() -> None:
+    with pytest.raises(CorrectInput, match="'null' is no HOST:PORT: did you mean /dev/null"):
+        bus_at("null", baud=9_600, parity="N", stop_bits=1, timeout_ms=None)
+
+
+def test_a_reserved_number_is_told_and_gets_no_line() -> None:
+    bus = bus_at("/dev/ttyUSB0", baud=9_600, parity="N", stop_bits=1, timeout_ms=None)
+    fit = Likeness(load_profile(BUILT_IN / "waveshare-relay-8.yaml"), 0, ())
+    place = Place(bus, Found(255, (fit,), "", is_understood=True))
+    assert "unit 255 (9600 baud, N1), a reserved number: set it to one of 1 to 247" in told(place)
+    assert list(snippet([place])) == []
 
 
 def test_places() -> None:
