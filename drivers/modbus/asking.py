@@ -6,7 +6,8 @@ import logging
 from collections.abc import Iterable
 
 from drivers.modbus import frames
-from drivers.modbus.frames import Frame, Request
+from drivers.modbus.cutting import Frame
+from drivers.modbus.frames import Request
 from drivers.modbus.load import Load
 from drivers.modbus.talk import Counts, OnData, Outcome, Talk, TimeS
 from drivers.modbus.unit import Unit

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from drivers.modbus import frames
-from drivers.modbus.frames import Fault, Frame, Request
+from drivers.modbus.cutting import Desynchronised, Frame, Noise, next_rtu, next_tcp
+from drivers.modbus.frames import Fault, Request
 from drivers.modbus.link import Link
 from drivers.modbus.wire import SerialWire
 
@@ -203,7 +204,7 @@ class Talk:
     def _cut_rtu(self) -> None:
         while self._buffer:
             awaited = None if self._exchange is None else self._exchange.request
-            used, what = frames.next_rtu(self._buffer, self._units, awaited)
+            used, what = next_rtu(self._buffer, self._units, awaited)
             if what is None:
                 return
             shown = bytes(self._buffer[:used])
@@ -217,7 +218,7 @@ class Talk:
             else:
                 self._note(what.fault, shown.hex(" "))
 
-    def _is_own_echo(self, shown: bytes, what: Frame | frames.Noise) -> bool:
+    def _is_own_echo(self, shown: bytes, what: Frame | Noise) -> bool:
         """Say whether a converter gave back what was sent.
 
         The answer to a single write looks the same. Where reads come back, the first of two is
@@ -234,7 +235,7 @@ class Talk:
 
     def _cut_tcp(self) -> None:
         while self._buffer and self.lost is None:
-            used, what = frames.next_tcp(self._buffer)
+            used, what = next_tcp(self._buffer)
             if what is None:
                 return
             shown = bytes(self._buffer[:used])
@@ -247,7 +248,7 @@ class Talk:
                     self._judge(what)
                 continue
             self._note(what.fault, shown.hex(" "))
-            if isinstance(what, frames.Desynchronised):
+            if isinstance(what, Desynchronised):
                 self._link.close()
                 self.broke("answers that are no Modbus TCP: check what listens there")
 

@@ -14,7 +14,8 @@ from typing import Self
 
 from drivers.modbus import frames
 from drivers.modbus.client import serial_links, tcp_links
-from drivers.modbus.frames import Fault, Frame, Request
+from drivers.modbus.cutting import Frame
+from drivers.modbus.frames import Fault, Request
 from drivers.modbus.link import LinkLost, OpenLink
 from drivers.modbus.pause import LoopPause
 from drivers.modbus.talk import ANOTHER_MASTER, ECHO, Counts, Outcome, Talk, TimeS

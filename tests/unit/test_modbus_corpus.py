@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from drivers.modbus import frames
-from drivers.modbus.frames import Frame, Function, Request
+from drivers.modbus.cutting import Frame
+from drivers.modbus.frames import Function, Request
 from drivers.modbus.talk import Counts, Outcome, Talk
 from drivers.modbus.wire import SerialWire
 from tests.support.modbus_script import crc, frame

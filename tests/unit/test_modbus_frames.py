@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.modbus import frames
-from drivers.modbus.frames import Accepted, Declined, Fault, Frame, Function, Noise, Wrong
+from drivers.modbus.cutting import Desynchronised, Frame, Noise, next_rtu, next_tcp
+from drivers.modbus.frames import Accepted, Declined, Fault, Function, Wrong
 from tests.support.modbus_script import crc, frame
 
 # "vectors" of domain.md, section 3
@@ -32,7 +33,7 @@ def test_a_frame_of_any_function_is_built() -> None:
 
 def test_an_echo_from_the_documents_is_read_back() -> None:
     request = frames.write_coil(1, 0, frames.COIL_ON)
-    used, what = frames.next_rtu(bytes.fromhex("01 05 00 00 FF 00 8C 3A"), UNITS)
+    used, what = next_rtu(bytes.fromhex("01 05 00 00 FF 00 8C 3A"), UNITS)
     assert (used, what) == (8, Frame(1, request.pdu))
     assert frames.judge(request, 1, request.pdu) == Accepted(b"")
 
@@ -83,7 +84,7 @@ def cut_rtu(data: bytes, units: frozenset[int] = UNITS) -> tuple[list[Frame | No
     """Take everything out of a stream, and give what is left."""
     found: list[Frame | Noise] = []
     while True:
-        used, what = frames.next_rtu(data, units)
+        used, what = next_rtu(data, units)
         if what is None:
             assert used == 0
             return found, data
@@ -120,8 +121,8 @@ def test_joined_frames_are_taken_apart(parts: list[tuple[int, bytes]]) -> None:
 def test_a_frame_split_at_every_byte_is_one_frame(part: tuple[int, bytes]) -> None:
     whole = frames.rtu_frame(*part)
     for end in range(len(whole)):
-        assert frames.next_rtu(whole[:end], UNITS) == (0, None)
-    assert frames.next_rtu(whole, UNITS) == (len(whole), Frame(*part))
+        assert next_rtu(whole[:end], UNITS) == (0, None)
+    assert next_rtu(whole, UNITS) == (len(whole), Frame(*part))
 
 
 @given(st.binary(max_size=40), answers)
@@ -183,7 +184,7 @@ def test_noise_is_named(wire: str, fault: Fault) -> None:
 def cut_tcp(data: bytes) -> tuple[list[object], bytes]:
     found: list[object] = []
     while True:
-        used, what = frames.next_tcp(data)
+        used, what = next_tcp(data)
         if what is None:
             return found, data
         assert 0 < used <= len(data)
@@ -202,8 +203,8 @@ def test_tcp_frames_are_taken_apart(parts: list[tuple[int, int, bytes]]) -> None
 def test_a_tcp_frame_split_at_every_byte_is_one_frame(tid: int, unit: int, pdu: bytes) -> None:
     whole = frames.tcp_frame(tid, unit, pdu)
     for end in range(len(whole)):
-        assert frames.next_tcp(whole[:end]) == (0, None)
-    assert frames.next_tcp(whole) == (len(whole), Frame(unit, pdu, tid))
+        assert next_tcp(whole[:end]) == (0, None)
+    assert next_tcp(whole) == (len(whole), Frame(unit, pdu, tid))
 
 
 @given(st.binary(max_size=600))
@@ -216,8 +217,8 @@ def test_any_bytes_on_tcp_are_taken_without_an_error(data: bytes) -> None:
     ("wire", "expected"),
     [
         ("00 01 00 01 00 03 01 04 00", Noise(Fault.TRANSACTION)),
-        ("00 01 00 00 00 FF", frames.Desynchronised(Fault.OVERSIZED)),
-        ("00 01 00 00 00 02 01 04", frames.Desynchronised(Fault.LENGTH)),
+        ("00 01 00 00 00 FF", Desynchronised(Fault.OVERSIZED)),
+        ("00 01 00 00 00 02 01 04", Desynchronised(Fault.LENGTH)),
     ],
 )
 def test_a_wrong_header_is_named(wire: str, expected: object) -> None:
