@@ -97,6 +97,7 @@ class SimProfile:
     max_read_registers: int
     max_read_bits: int
     read_across: int
+    whole_reads: bool
     never_read: dict[Space, tuple[tuple[int, int], ...]]
     values: tuple[Value, ...]
     relay: RelayStyle | None
@@ -126,6 +127,7 @@ class _ProfileReader:
             max_read_registers=self._get((), "max_read_registers", int, 125),
             max_read_bits=self._get((), "max_read_bits", int, 2000),
             read_across=self._get((), "read_across", int, 0),
+            whole_reads=self._get((), "whole_reads", bool, False),
             never_read=self._never_read(),
             values=tuple(self._value(name) for name in values),
             relay=None if relay is None else self._relay(),

@@ -103,6 +103,8 @@ Reader = Callable[[Moment], int]
 class RegisterImage:
     """Answers reads of any mapped address. Holes up to ``read_across`` read as 0.
 
+    A device of ``whole_reads`` answers no read that begins or ends inside of a block.
+
     A wider hole, an address beyond the map and one that must never be read are an illegal
     address, as on a device that checks its own map.
     """
@@ -139,6 +141,10 @@ class RegisterImage:
                 raise ModbusException(ILLEGAL_ADDRESS)
         if any(at not in readers and at not in holes for at in span):
             raise ModbusException(ILLEGAL_ADDRESS)
+        if self._profile.whole_reads and any(
+            at in readers or at in holes for at in (span.start - 1, span.stop)
+        ):
+            raise ModbusException(ILLEGAL_VALUE)
         return [readers[at](moment) if at in readers else 0 for at in span]
 
     def _map_value(self, value: Value) -> None:

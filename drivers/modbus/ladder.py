@@ -48,6 +48,8 @@ class Ladder:
     leading: frozenset[tuple[OutletId, Quantity]]
     """What leads, once its outlet is in use."""
     cost: Cost
+    in_parts: bool = True
+    """Whether the device answers reads of parts."""
     fast: tuple[Read, ...] = ()
     fast_ms: float = 0.0
     whole_ms: float = 0.0
@@ -84,7 +86,10 @@ class Ladder:
     def _cheaper(
         self, needed: Callable[[Wanted], bool], above: tuple[Read, ...]
     ) -> tuple[Read, ...]:
-        parts = part_reads(self.whole, needed, self.cost)
+        if self.in_parts:
+            parts = part_reads(self.whole, needed, self.cost)
+        else:
+            parts = tuple(read for read in self.whole if any(map(needed, read.wanted)))
         return parts if self._sum_ms(parts) < self._sum_ms(above) else above
 
     def _sum_ms(self, reads: tuple[Read, ...]) -> float:

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from drivers.modbus.frames import READS_BITS, Request
-from drivers.modbus.reads import Read, Wanted, plan_reads
+from drivers.modbus.reads import Read, every_value, plan_reads
 from drivers.modbus.values import FIELDS, decoder, words_of_bits, words_of_registers
 from gateway.config import Profile, Quantity
-from gateway.core.ids import OutletId
 
 Decoded = float | int | bool | None
 
@@ -48,12 +47,7 @@ class Reading:
 
 def every_read(profile: Profile) -> tuple[Read, ...]:
     """Plan the reads that bring everything a profile lists, for all its channels."""
-    wanted = [
-        Wanted(OutletId(str(channel)), quantity, value, channel)
-        for channel in range(1, profile.channels + 1)
-        for quantity, value in profile.values.items()
-    ]
-    return plan_reads(profile, wanted)
+    return plan_reads(profile, every_value(profile))
 
 
 def readings(read: Read, request: Request, data: bytes) -> list[Reading]:

@@ -141,7 +141,8 @@ def _ladder(site: Site, wire: Wire, device: Device, *, power: bool) -> Ladder:
 
     wanted = wanted_of(site, device)
     leading = leading_of(wanted, site.outlets_on(device.bus), power=power)
-    return Ladder(plan_reads(device.profile, wanted), leading, cost)
+    in_parts = not device.profile.whole_reads
+    return Ladder(plan_reads(device.profile, wanted), leading, cost, in_parts)
 
 
 def silence_of(bus: Bus, site: Site) -> float:

@@ -50,6 +50,16 @@ class Read:
         """Build the request, or one for only the first ``count`` addresses of it."""
         return frames.read(unit, _FUNCTION[self.space], self.address, count or self.count)
 
+    def holding(self, items: Iterable[Wanted]) -> Read:
+        """Give the same read, with those of ``items`` that it brings."""
+        end = self.address + self.count
+        inside = tuple(
+            item
+            for item in items
+            if item.value.space is self.space and self.address <= item.start and item.end <= end
+        )
+        return Read(self.space, self.address, self.count, inside)
+
     def __str__(self) -> str:
         if self.count == 1:
             return f"read {self.space} {self.address}"
@@ -84,14 +94,30 @@ def _wanted(
             yield Wanted(outlet.id, quantity, value, channel)
 
 
+def every_value(profile: Profile) -> list[Wanted]:
+    """List everything that a profile lists, for all its channels."""
+    return [
+        Wanted(OutletId(str(channel)), quantity, value, channel)
+        for channel in range(1, profile.channels + 1)
+        for quantity, value in profile.values.items()
+    ]
+
+
 def plan_reads(profile: Profile, wanted: Iterable[Wanted]) -> tuple[Read, ...]:
     """Put wanted values into as few reads as the profile allows.
 
     Each value lies whole in exactly one read. Raises CorrectInput when a value lies in a range
     that must not be read, or is longer than the longest read.
     """
-    reads: list[Read] = []
     items = list(wanted)
+    if not profile.whole_reads:
+        return _plan(profile, items)
+    blocks = (block.holding(items) for block in _plan(profile, every_value(profile)))
+    return tuple(block for block in blocks if block.wanted)
+
+
+def _plan(profile: Profile, items: list[Wanted]) -> tuple[Read, ...]:
+    reads: list[Read] = []
     for space in Space:
         here = sorted(
             (item for item in items if item.value.space is space),
@@ -149,22 +175,25 @@ def _touches(ranges: Iterable[tuple[int, int]], start: int, end: int) -> bool:
     return any(first < end and start <= last for first, last in ranges)
 
 
-def barrier_reads(reads: Iterable[Read], unit: int) -> tuple[frames.Request, ...]:
+def barrier_reads(
+    reads: Iterable[Read], unit: int, *, in_parts: bool = True
+) -> tuple[frames.Request, ...]:
     """Build reads whose answers have shapes of their own: beginnings of planned reads.
 
     They end where a value ends, as some devices refuse to read half of one, and touch nothing
-    that the plan doesn't touch. The shortest come first. See README.md, "Late answers".
+    that the plan doesn't touch. The shortest come first. A device that is not to be read
+    ``in_parts`` has the planned reads alone. See README.md, "Late answers".
     """
     by_head: dict[bytes, frames.Request] = {}
     for read in reads:
-        ends = sorted({item.end - read.address for item in read.wanted})
-        for count in _without_cuts(read, ends):
+        for count in _ends(read) if in_parts else [read.count]:
             request = read.request(unit, count)
             by_head.setdefault(request.head, request)
     return tuple(sorted(by_head.values(), key=lambda request: request.answer_length))
 
 
-def _without_cuts(read: Read, ends: list[int]) -> list[int]:
-    """Leave out ends that lie inside of another value."""
+def _ends(read: Read) -> list[int]:
+    """Give where values of a read end, but not inside of another value."""
     spans = {(item.start - read.address, item.end - read.address) for item in read.wanted}
+    ends = sorted({end for _, end in spans})
     return [end for end in ends if not any(start < end < stop for start, stop in spans)]

@@ -142,7 +142,7 @@ def make_unit(site: Site, device: Device, ladder: Ladder, backoff: Backoff) -> U
         reads=tuple(compile_read(read, device.unit) for read in ladder.whole),
         setup=setup_requests(site, device),
         health=Health(backoff),
-        suspicion=Suspicion(barrier_reads(ladder.whole, device.unit)),
+        suspicion=Suspicion(barrier_reads(ladder.whole, device.unit, in_parts=ladder.in_parts)),
         shows_relay=frozenset(
             item.outlet
             for read in ladder.whole

@@ -321,6 +321,8 @@ class Profile(FileModel):
     """Longest read of coils or discrete inputs that it answers."""
     read_across: int = Field(default=0, ge=0, le=MAX_READ_REGISTERS - 1)
     """Widest hole of unlisted addresses that one read may span; 0: none."""
+    whole_reads: bool = False
+    """It answers only reads of whole blocks: what is listed of all channels, in one piece."""
     never_read: dict[Space, tuple[Range, ...]] = Field(
         default_factory=dict, examples=[{"holding": [[16, 31]]}]
     )

@@ -54,6 +54,11 @@ def single(name: str) -> Site:
     return site((LINE,), (device("it", "line", 1, kind),), outlets)
 
 
+def some(name: str, *channels: int) -> Site:
+    outlets = tuple(outlet(f"x{channel}", ("it", channel)) for channel in channels)
+    return site((LINE,), (device("it", "line", 1, profile(name)),), outlets)
+
+
 SITES = {
     "pzem-004t-v3_waveshare-relay-8": lambda: composed("pzem-004t-v3"),
     "pzem-014": lambda: composed("pzem-014"),
@@ -63,6 +68,7 @@ SITES = {
     "sdm630": lambda: on_board("sdm630", 1, 2, 3),
     "ddsu666": lambda: composed("ddsu666"),
     "or-we-504": lambda: composed("or-we-504"),
+    "lc-relay-8": lambda: some("lc-relay-8", 2, 3),
     "waveshare-relay-16": lambda: single("waveshare-relay-16"),
     "relay-8-coil-0100": lambda: single("relay-8-coil-0100"),
     "relay-8-register": lambda: single("relay-8-register"),

@@ -133,10 +133,10 @@ def test_a_connection_is_scanned_by_reads_alone(
     options = ("--units", "7,9-11", *PATIENT)
     status, out, err = said(capsys, "scan-bus", place.net, *options)
     assert status == Exit.OK, err
-    coils = "waveshare-relay-8, waveshare-relay-d-contactor, relay-8-coil-0100"
+    coils = "lc-relay-8, waveshare-relay-8, waveshare-relay-d-contactor, relay-8-coil-0100"
     assert [line for line in out.splitlines() if line.startswith("unit")] == [
         "unit 7: r421a08: relay_on 00000000",
-        "unit 9: waveshare-relay-8 or relay-8-coil-0100: relay_on 00000000",
+        "unit 9: lc-relay-8, waveshare-relay-8 or relay-8-coil-0100: relay_on 00000000",
         f"unit 10: {coils} or waveshare-io-8: relay_on 00000000",
         "unit 11: waveshare-io-8: input_on 00000000",
     ]

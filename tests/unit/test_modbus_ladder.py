@@ -90,6 +90,13 @@ def test_where_a_shorter_read_gains_nothing_it_is_the_whole_one() -> None:
     assert ladder.fast is ladder.whole
 
 
+def test_a_device_of_whole_reads_is_asked_for_nothing_less() -> None:
+    ladder = ladder_of(profile(MODULE.model_dump(), whole_reads=True), outlets=2)
+    assert spans(ladder.whole) == [(0, 44)]
+    assert ladder.fast == ladder.lead(used(2)) == ladder.whole
+    assert ladder.lead(frozenset()) == ()
+
+
 def test_a_meter_without_current_leads_with_power() -> None:
     values = {name: METER["values"][name] for name in ("voltage_v", "power_w")}
     ladder = ladder_of(profile(METER, REF10, channels=1, values=values), outlets=1)

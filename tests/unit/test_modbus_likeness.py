@@ -17,6 +17,7 @@ from drivers.modbus.survey import Found, Survey, greetings
 from drivers.modbus.visit import Heard, Visit
 from gateway.commands.profile_file import known_profiles
 from gateway.config import Profile, RtuBus, load_profile
+from gateway.config.profile import CoilRelay
 from gateway.core.ids import BusId
 from tests.support.modbus_site import METER, REF10, profile
 from tests.support.sim_answers import Loaded
@@ -31,7 +32,7 @@ ALIKE = [
     {"dds238-2-zn-sr"},
     {"or-we-504"},
     {"pilegate-ref10"},
-    {"waveshare-relay-8", "relay-8-coil-0100"},
+    {"waveshare-relay-8", "lc-relay-8", "relay-8-coil-0100"},
     {"waveshare-relay-16"},
     {"relay-8-register"},
     {"r421a08"},
@@ -40,6 +41,7 @@ ALIKE = [
         "waveshare-relay-d-contactor",
         "waveshare-io-8",
         "waveshare-relay-8",
+        "lc-relay-8",
         "relay-8-coil-0100",
     },
 ]
@@ -100,7 +102,8 @@ def test_nobody_is_asked_each_kind_of_read_once() -> None:
 def test_what_keeps_to_the_protocol_comes_first() -> None:
     found, _ = look("relay-8-coil-0100")
     assert found is not None
-    assert found.fits[0].profile.profile == "waveshare-relay-8"
+    assert isinstance(found.fits[0].profile.relay, CoilRelay)
+    assert found.fits[-1].profile.profile == "relay-8-coil-0100"
 
 
 def test_greetings_are_the_shortest_reads_of_the_lowest_address() -> None:

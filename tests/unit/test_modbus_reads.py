@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.reads import Read, Wanted, barrier_reads, plan_reads, wanted_of
+from drivers.modbus.reads import Read, Wanted, barrier_reads, every_value, plan_reads, wanted_of
 from gateway.config import Profile, Quantity, RtuBus, Space, Value
 from gateway.core.errors import CorrectInput
 from gateway.core.ids import BusId, OutletId
@@ -216,3 +216,17 @@ def test_neighbouring_reads_could_not_have_been_one(wanted: list[Wanted], kind: 
             or next_end - first.address > longest
             or between & forbidden(kind, first.space)
         )
+
+
+def test_a_device_of_whole_reads_is_asked_for_nothing_less() -> None:
+    kind = profile(REF10, whole_reads=True)
+    module = module_site(LINE, 1, kind=kind, outlets=2)
+    wanted = wanted_of(module, module.devices[0])
+    reads = plan_reads(kind, wanted)
+    everything = plan_reads(kind, every_value(kind))
+    assert [(read.address, read.count) for read in reads] == [
+        (read.address, read.count) for read in everything
+    ]
+    assert {item.outlet for read in reads for item in read.wanted} == {"m1-1", "m1-2"}
+    barriers = barrier_reads(reads, 1, in_parts=False)
+    assert [request.pdu for request in barriers] == [read.request(1).pdu for read in reads]
