@@ -135,7 +135,8 @@ class Asker:
 
     def _missed(self, unit: Unit, detail: str) -> None:
         if unit.health.missed(self._now_ms()):
-            log.warning("device %s: %s", unit.device.id, detail)
+            if unit.health.state is DeviceState.SILENT:  # it is told once, quarantine or not
+                log.warning("device %s: %s", unit.device.id, detail)
             self._sink.on_device(unit.device.id, unit.health.state, detail)
 
     def _now_ms(self) -> float:

@@ -591,7 +591,7 @@ def test_a_module_gets_its_watchdog_and_limits_when_it_comes_online() -> None:
     )
 
 
-def test_a_silent_device_is_quarantined_and_found_again() -> None:
+def test_a_silent_device_is_quarantined_and_found_again(caplog: pytest.LogCaptureFixture) -> None:
     kind = profile(BOARD)
     bus = RtuBus(id=BusId("line"), port="/dev/none", poll_ms=5_000)
     both = site(
@@ -611,6 +611,7 @@ def test_a_silent_device_is_quarantined_and_found_again() -> None:
     assert states == [DeviceState.SILENT, DeviceState.QUARANTINED, DeviceState.ONLINE]
     detail = next(detail for name, _, detail in stage.recorder.devices if name == "m1")
     assert "unit 1 does not answer within" in detail
+    assert caplog.text.count("unit 1 does not answer within") == 1, "down is logged once"
     assert stage.recorder.last("a").relay_on is True
 
 
