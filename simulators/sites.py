@@ -152,12 +152,15 @@ class _SiteReader:
                 pile_id = str(pile["id"])
                 module = pile.get("module")
                 if module:
+                    form = str(module.get("outlets", "{pile}-{channel}"))
                     for channel in _channels(module["channels"]):
-                        outlet_id = str(module["outlets"]).replace("{channel}", str(channel))
+                        outlet_id = form.format(pile=pile_id, channel=channel)
                         place = (str(module["device"]), channel)
                         yield OutletPlace(outlet_id, pile_id, place, place)
                 for outlet in pile.get("outlets") or []:
-                    yield self._outlet(pile_id, outlet)
+                    if any(outlet.get(key) for key in ("device", "meter", "relay")):
+                        yield self._outlet(pile_id, outlet)
+                    # else it names or limits an outlet of the module
 
     def _outlet(self, pile_id: str, outlet: dict[str, Any]) -> OutletPlace:
         if "device" in outlet:

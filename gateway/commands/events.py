@@ -11,16 +11,21 @@ import click
 
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.commands.show import event_line
+from gateway.core.errors import CorrectInput
 from gateway.core.facts import Fact, FactKind
 from gateway.link.journal import MOST_FACTS, JournalReader, journal_path
 from gateway.link.messages import fact_to_json
 
+LARGEST_SEQ = 2**63 - 1
+"""Of an SQLite integer."""
 LAST = 50
 """How many facts are shown when nobody says from where on."""
 
 
 @click.command()
-@click.option("--after", type=click.IntRange(min=0), metavar="N", help="Those numbered above N.")
+@click.option(
+    "--after", type=click.IntRange(0, LARGEST_SEQ), metavar="N", help="Those numbered above N."
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with those to come, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
@@ -68,6 +73,8 @@ async def _to_come(socket: Path, seq: int, kinds: tuple[str, ...], *, as_json: b
         match event:
             case FactArrived(fact):
                 _show(fact, kinds, as_json=as_json)
+            case LinkDown(CorrectInput() as error, _):
+                raise error  # asked again, it would be refused again
             case LinkDown(error, _) if not away:
                 away = True
                 click.echo(f"pilegate: {error}; waiting for it", err=True)

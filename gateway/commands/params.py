@@ -31,9 +31,13 @@ class Duration(click.ParamType[float]):
 
 
 class Amount(click.ParamType[float]):
-    """A number above 0; not ``nan``, and not ``inf``."""
+    """A number above 0, or within bounds; not ``nan``, and not ``inf``."""
 
     name = "number"
+
+    def __init__(self, least: float = 0.0, most: float = math.inf) -> None:
+        self._least = least
+        self._most = most
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -44,6 +48,9 @@ class Amount(click.ParamType[float]):
             amount = math.nan
         if not 0 < amount < math.inf:
             self.fail(f"{value!r} is no number above 0", param, ctx)
+        if not self._least <= amount <= self._most:
+            wanted = f"expected {self._least:g} to {self._most:g}"
+            self.fail(f"{wanted}, not {value!r}", param, ctx)
         return amount
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.commands.failure import Exit
-from gateway.commands.params import DURATION
+from gateway.commands.params import DURATION, Amount
 from gateway.commands.recording import read_recording, recordings
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.core.errors import CorrectFiles, CorrectInput, Problem
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.guard.replay import Happening, Replayed
 
 GOES_ON = "goes on"
+SHORTEST_POLL_S = 0.05
+LONGEST_POLL_S = 3_600.0
 
 
 @click.command()
@@ -40,14 +42,14 @@ GOES_ON = "goes on"
 @click.option(
     "--voltage",
     "voltage_v",
-    type=click.FloatRange(min=1, max=500),
+    type=Amount(1, 500),
     default=230.0,
     show_default=True,
     help="In V, where none was recorded.",
 )
 @click.option(
     "--power-factor",
-    type=click.FloatRange(min=0.05, max=1),
+    type=Amount(0.05, 1),
     default=1.0,
     show_default=True,
     help="Turns power into current where none was recorded.",
@@ -74,6 +76,8 @@ def replay(
     """
     from gateway.guard.replay import replay as play  # noqa: PLC0415 - the machine is slow to import
 
+    if not SHORTEST_POLL_S <= poll_s <= LONGEST_POLL_S:
+        raise CorrectInput(f"--poll: expected {SHORTEST_POLL_S:g}s to {LONGEST_POLL_S / 60:g}m")
     limits = _limits(settings, outlet, changes)
     ends: Counter[str] = Counter()
     wrong: list[Problem] = []

@@ -11,6 +11,9 @@ import click
 from gateway.commands.params import DURATION
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.commands.show import date_time
+from gateway.core.errors import CorrectInput
+
+LONGEST_S = 3_650 * 86_400
 
 
 @click.group()
@@ -33,6 +36,8 @@ def create(settings: Settings, name: str, role: str, for_s: float | None) -> Non
     """Make a token called NAME and print it; it can't be shown again."""
     from gateway.serve.tokens import create_token  # noqa: PLC0415 - a database is slow to import
 
+    if for_s is not None and for_s > LONGEST_S:
+        raise CorrectInput("--for: at most 3650d; without it a token is good until it is revoked")
     site = settings.site()
     expires_utc_ms = None
     if for_s is not None:

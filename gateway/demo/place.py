@@ -7,10 +7,10 @@ import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from gateway.config.yaml_source import read_yaml
 from gateway.core.errors import CorrectFiles, FixInstallation, Problem
 from gateway.link.address import SOCKET_NAME
 
@@ -49,7 +49,7 @@ def resolve(template: Path, folder: Path) -> Place:
 
     Everything else is as in ``template``. Raises CorrectFiles when that is no site file.
     """
-    site = _read_mapping(template)
+    site = read_yaml(template).data
     buses = site.get("buses")
     if not isinstance(buses, list) or not all(isinstance(bus, dict) for bus in buses):
         raise CorrectFiles([Problem(str(template), None, "buses", "a list of buses is needed")])
@@ -85,19 +85,6 @@ def resolve(template: Path, folder: Path) -> Place:
         broker_port=broker_port,
         is_broker_embedded="broker" in site and broker_port is not None,
     )
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise CorrectFiles([Problem(str(path), line, "", error.problem or "not YAML")]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CorrectFiles([Problem(str(path), None, "", "not YAML in UTF-8")]) from error
-    if not isinstance(document, dict):
-        raise CorrectFiles([Problem(str(path), 1, "", "a mapping is needed, with keys like site:")])
-    return document
 
 
 def _free_ports(count: int) -> list[int]:

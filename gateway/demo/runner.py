@@ -16,6 +16,7 @@ from gateway.commands.failure import Exit
 from gateway.commands.keys import until_quit
 from gateway.commands.live import Picture, keep_buses, paint
 from gateway.commands.tables import can_draw
+from gateway.config import load_site
 from gateway.core.errors import CorrectInput, PilegateError
 from gateway.demo.alongside import alongside
 from gateway.demo.children import Children
@@ -61,10 +62,12 @@ async def play(options: Options) -> Exit:
             f"{scenario.duration_s:g} s: give at least that",
             field="exit_after",
         )
+    template = options.site or options.scenario.parent / scenario.site
+    load_site(template)  # what is wrong in it is told of this file, not of the run's copy
     folder = make_folder(options.folder)
     status = Exit.FAILED
     try:
-        place = resolve(options.site or options.scenario.parent / scenario.site, folder)
+        place = resolve(template, folder)
         with (folder / "sim.jsonl").open("w", encoding="utf-8") as records:
             run = _Run(options, scenario, Children(folder), place, records)
             await run.until_over()

@@ -59,3 +59,16 @@ def test_a_template_that_is_no_site_is_named(tmp_path: Path, text: str) -> None:
     template.write_text(text, encoding="utf-8")
     with pytest.raises(CorrectFiles, match=r"site\.yaml"):
         resolve(template, make_folder(tmp_path / "runs"))
+
+
+def test_words_stay_words_in_the_copy(tmp_path: Path) -> None:
+    """For YAML 1.1, ``off`` is false: a rule with ``action: off`` was refused in the copy."""
+    template = tmp_path / "site.yaml"
+    text = (SITES / "demo-tcp.yaml").read_text(encoding="utf-8")
+    changed = text.replace("full: {", "full: {action: off, ")
+    assert changed != text
+    template.write_text(changed, encoding="utf-8")
+    place = resolve(template, make_folder(tmp_path / "runs"))
+    rule = load_site(place.site_file).outlet("n1-1").limits.full
+    assert rule is not None
+    assert rule.action == "off"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import click
 import pytest
 
 from gateway import cli
 from gateway.cli import run
+from gateway.commands import events
 from gateway.commands.failure import GuardNotReachable, Unsuccessful
 from gateway.core.errors import (
     CorrectFiles,
@@ -23,6 +26,7 @@ from gateway.core.errors import (
     Refused,
     TryLater,
 )
+from gateway.link.follow import LinkDown
 
 
 @pytest.fixture
@@ -119,6 +123,11 @@ def test_interrupts_are_quiet(
         (["on", "n1-1", "--for", "1h", "--energy-wh", "nan"], "'nan' is no number above 0"),
         (["on", "n1-1", "--for", "1h", "--power-w", "inf"], "'inf' is no number above 0"),
         (["on", "n1-1", "--for", "1h", "--power-w", "-1"], "'-1' is no number above 0"),
+        (["events", "--after", "9" * 30], "is not in the range 0<=x<="),
+        (["token", "create", "x", "--role", "viewer", "--for", "99999d"], "--for: at most 3650d"),
+        (["replay", "x.csv", "--poll", "0.00001s"], "--poll: expected 0.05s to 60m"),
+        (["replay", "x.csv", "--voltage", "nan"], "'nan' is no number above 0"),
+        (["replay", "x.csv", "--power-factor", "3"], "expected 0.05 to 1, not '3'"),
         (["sim", "--bogus"], "pilegate sim: unrecognized arguments: --bogus (see pilegate sim"),
         (["sim"], "pilegate sim: name a scenario or a site"),
         (["sim", "--scenario", "nope"], "pilegate sim: nope: "),
@@ -180,3 +189,16 @@ def test_output_takes_any_text_in_any_encoding(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: tells)
     assert run(["tells"]) == 0
     assert raw.getvalue() == b"Tor ?? ?\n"
+
+
+def test_following_ends_when_the_guard_says_that_it_can_not_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asked again, it refused again, once a second for ever."""
+
+    async def refused(*_: object, **__: object) -> AsyncIterator[LinkDown]:
+        yield LinkDown(CorrectInput("this is another journal"), 1.0)
+
+    monkeypatch.setattr("gateway.link.follow.follow_for_ever", refused)
+    with pytest.raises(CorrectInput, match="another journal"):
+        asyncio.run(events._to_come(Path("guard.sock"), 9, (), as_json=False))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config import load_site
 from gateway.core.errors import CorrectFiles
+from simulators.sites import read_site
 from simulators.yaml_lines import MAX_VALUES, read_yaml
 
 
@@ -51,3 +53,19 @@ def test_aliases_of_aliases_come_to_an_end(tmp_path: Path) -> None:
 )
 def test_what_is_refused(tmp_path: Path, text: str, told: str) -> None:
     assert refused(tmp_path, text).startswith(told)
+
+
+def test_every_outlet_of_an_example_site_is_simulated() -> None:
+    """Also those that a module makes, and that are only named or limited below it."""
+    path = Path(__file__).parents[2] / "config" / "sites" / "shed.yaml"
+    found = {place.id for place in read_site(path).outlets}
+    assert found == {str(outlet.id) for outlet in load_site(path).outlets}
+
+
+def test_a_module_names_its_outlets_by_itself(tmp_path: Path) -> None:
+    text = """
+    buses: [{id: b, kind: modbus-tcp, host: 127.0.0.1}]
+    devices: [{id: m, bus: b, unit: 1, profile: pilegate-ref10}]
+    stations: [{id: s, piles: [{id: p, module: {device: m, channels: "1-2"}}]}]
+    """
+    assert [place.id for place in read_site(write(tmp_path, text)).outlets] == ["p-1", "p-2"]
