@@ -103,7 +103,7 @@ def test_an_installed_program_finds_its_profiles(tmp_path: Path) -> None:
 def test_every_optional_marker_says_what_to_install() -> None:
     text = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
     ini = PROJECT["tool"]["pytest"]["ini_options"]
-    markers = {marker.partition(":")[0] for marker in ini["markers"]}
+    markers = {marker.partition(":")[0] for marker in ini["markers"] if ": needs " in marker}
     assert markers == set(re.findall(r'^    "(\w+)": \("', text, re.MULTILINE))
 
 
