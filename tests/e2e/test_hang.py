@@ -20,7 +20,7 @@ from gateway.link.client import GuardClient
 from gateway.link.journal import JournalReader, journal_path
 from gateway.link.messages import OutletView
 from tests.support.run_command import running
-from tests.support.run_stage import SITES, until, write_scenario
+from tests.support.run_stage import PATIENT, SITES, set_limits, until, write_scenario
 from tests.support.sim_program import Simulator, simulating
 
 HAS_TIMER = "n2-1"
@@ -56,9 +56,11 @@ def guard_of(supervisor: int, place: Place) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a supervisor hears a hang on Linux only")
+@pytest.mark.ahead
 @pytest.mark.timeout(300)
 def test_everything_is_off_after_a_guard_that_hangs(tmp_path: Path) -> None:
     place = resolve(SITES / "demo-both.yaml", make_folder(tmp_path))
+    set_limits(place.site_file, PATIENT)
     scenario = write_scenario(place.folder, place.site_file, [HAS_TIMER, HAS_NONE])
     arguments = ("--site", place.site_file, "--state-dir", place.state_dir, "run")
     log = tmp_path / "run.log"

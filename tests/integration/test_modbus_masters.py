@@ -271,7 +271,7 @@ def test_a_converter_that_echoes_is_told_and_gives_no_value(tmp_path: Path) -> N
             port=str(peer.path),
             baud=115_200,
             poll_ms=20,
-            timeout_ms=TIMEOUT_MS,
+            timeout_ms=1_000,
         )
         async with running(bus, 1, 2) as (driver, recorder):
             await until(lambda: len(recorder.samples) > 20)

@@ -213,7 +213,8 @@ def outlet_ids(site: Path) -> list[str]:
     return found
 
 
-def _set_limits(site_file: Path, limits: Mapping[str, Any]) -> None:
+def set_limits(site_file: Path, limits: Mapping[str, Any]) -> None:
+    """Replace limits in a site file."""
     site = yaml.safe_load(site_file.read_text(encoding="utf-8"))
     site["limits"] = {**site.get("limits", {}), **limits}
     site_file.write_text(yaml.safe_dump(site, sort_keys=False), encoding="utf-8")
@@ -236,7 +237,7 @@ async def on_stage(
     """
     folder = make_folder(parent)
     place = resolve(site, folder)
-    _set_limits(place.site_file, limits or {})
+    set_limits(place.site_file, limits or {})
     prepare(place)
     chargers = outlet_ids(site) if plugged is None else plugged
     scenario = write_scenario(folder, site, chargers, **more)
