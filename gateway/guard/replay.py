@@ -1,13 +1,16 @@
 """PURE: a recorded charge through the state machine, at full speed.
 
 What a recording can say: the outlet is switched on at its first row, each poll measures the
-newest row at or before it, and once the outlet is switched off the recording is over.
+newest row at or before it, and once the outlet is switched off the recording is over. The last
+row holds for as long as the recorder was ever quiet between two rows: one that writes changes
+down ends with the change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from gateway.core.clock import Now
@@ -98,9 +101,20 @@ def replay(rows: Sequence[Row], limits: Limits, *, poll_s: float = 1.0) -> Repla
     )
 
 
+LONGEST_HOLD_S = 3_600.0
+"""A longer pause is no quiet recorder, but one that was away."""
+
+
+def _ends_s(rows: Sequence[Row]) -> float:
+    """Say until when the last row holds."""
+    pauses_s = [after.at_s - row.at_s for row, after in pairwise(rows)]
+    return rows[-1].at_s + min(max(pauses_s, default=0.0), LONGEST_HOLD_S)
+
+
 def _polls(rows: Sequence[Row], poll_s: float) -> Iterator[tuple[Row, float]]:
     index = polls = 0
-    while (at_s := rows[0].at_s + polls * poll_s) <= rows[-1].at_s:
+    ends_s = _ends_s(rows)
+    while (at_s := rows[0].at_s + polls * poll_s) <= ends_s:
         while index + 1 < len(rows) and rows[index + 1].at_s <= at_s:
             index += 1
         yield rows[index], at_s

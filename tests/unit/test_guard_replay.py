@@ -64,3 +64,32 @@ def test_a_recording_that_begins_with_a_voltage_that_forbids_a_start_says_so() -
 def test_one_row_is_a_recording() -> None:
     found = replay([Row(7.5, 100, 0.5, 230.0)], Limits())
     assert (found.end, found.lasts_s) == (None, 0.0)
+
+
+def recorded(*changes: tuple[float, float]) -> list[Row]:
+    return [Row(at_s, power_w, power_w / 230, 230.0) for at_s, power_w in changes]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        # A recorder that writes changes down ends with the change
+        ([(0, 150), (600, 149), (1_500, 151), (1_980, 0)], "unplugged"),
+        ([(0, 150), (600, 149), (1_500, 20), (1_980, 0)], "full"),
+        ([(0, 150), (2_400, 5)], "full"),
+        # One that writes a row a minute
+        ([*((60 * n, 150) for n in range(30)), (1_800, 0)], "unplugged"),
+        # One that writes each second says no more than its last second
+        ([*((n, 150) for n in range(600)), (600, 0)], None),
+        ([(0, 150), (600, 149), (1_500, 151)], None),
+    ],
+)
+def test_the_last_row_holds_as_long_as_the_recorder_was_ever_quiet(
+    changes: list[tuple[float, float]], reason: str | None
+) -> None:
+    end = replay(recorded(*changes), Limits()).end
+    assert (None if end is None else end.reason) == reason
+
+
+def test_a_recorder_that_was_away_for_long_holds_its_last_row_for_an_hour() -> None:
+    assert replay(recorded((0, 150), (30_000, 12)), Limits(), poll_s=60).end is None
