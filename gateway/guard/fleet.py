@@ -11,7 +11,7 @@ from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import BusId, DeviceId, OutletId
 from gateway.guard.model import BusState, DeviceState, Sample, Switch, WriteResult
 from gateway.guard.outlet import Outlet, Recorder
-from gateway.guard.state import Alive, Latch, Tick, Written
+from gateway.guard.state import Alive, Latch, Written
 from gateway.link.messages import OutletView
 
 OnSample = Callable[[Outlet, Sample], None]
@@ -106,9 +106,8 @@ class Fleet:
 
     def tick(self, outlets: Iterable[Outlet]) -> None:
         """Let time go by for some outlets."""
-        event = Tick()
         for outlet in outlets:
-            outlet.feed(event)
+            outlet.tick()
 
     def view(self, outlet: Outlet, now: Now) -> OutletView:
         """Show one outlet."""

@@ -24,6 +24,7 @@ from gateway.guard.state import (
     Refusal,
     SwitchOff,
     SwitchOn,
+    Tick,
 )
 from gateway.guard.turn import ACTIVE
 from gateway.link.messages import LastFact, LatchView, LeaseView, LoadView, OutletView
@@ -70,6 +71,7 @@ class Outlet:
         self.last_fact: LastFact | None = None
         self.changed = True
         """Whether something happened since the outlet was last shown."""
+        self._stale = True
         self._written_latch = latch
         self._faulty = False
         self._switch = switch
@@ -93,6 +95,15 @@ class Outlet:
         if self.state is not before:
             self.changed = True
         return self._do(effects, before) if effects else None
+
+    def tick(self) -> None:
+        """Let time go by; what has grown stale by it looks different from now on."""
+        now = self._clock.now()
+        self.feed(Tick(), now)
+        stale = not requests.fresh(self.state, self.limits, now.mono_ms)
+        if stale is not self._stale:
+            self._stale = stale
+            self.changed = True
 
     def _do(self, effects: tuple[Effect, ...], before: OutletState) -> Refusal | None:
         refusal: Refusal | None = None

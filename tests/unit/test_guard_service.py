@@ -409,3 +409,25 @@ def test_an_on_that_finds_no_room_is_refused_and_leaves_nothing(
         assert not (await shed.commands.on(on(A1, "r1"))).duplicate
 
     play(tmp_path, story)
+
+
+def test_an_idle_outlet_that_is_heard_no_more_is_shown_so_to_those_who_follow(
+    tmp_path: Path,
+) -> None:
+    async def story(shed: Shed) -> None:
+        def told() -> list[tuple[str, bool, Shown]]:
+            shed.fleet.tick(shed.fleet.outlets.values())
+            return [(v.outlet, v.stale, v.state) for v in shed.views.changed(100)]
+
+        shed.sample(A1)
+        assert (A1, False, Shown.OFF) in told()
+        shed.clock.go(4)
+        assert told() == []
+        shed.clock.go(1)
+        assert told() == [(A1, True, Shown.UNKNOWN)]
+        shed.clock.go(600)
+        assert told() == []
+        shed.sample(A1)
+        assert told() == [(A1, False, Shown.OFF)]
+
+    play(tmp_path, story)
