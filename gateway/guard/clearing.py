@@ -19,6 +19,10 @@ from gateway.guard.turn import Turn, clear_alarms, release
 ALARM_CLEARS_MS = 10_000
 """For how long a cause must be gone before its alarm is: a value at its limit would flood."""
 
+SLOW_GAP_MS = 45_000
+"""A busy line brings what changes slowly about every 15 s; two of them may be missed."""
+_SLOW = frozenset({"voltage", "temperature"})
+
 _MEASURED_BY = {
     Reason.OVERCURRENT_INSTANT: "current",
     Reason.OVERCURRENT: "current",
@@ -56,15 +60,20 @@ def clear(turn: Turn, before: Measured, sample: Sample) -> None:
             turn.state = turn.state._replace(latch=replace(held, clear_since_ms=None))
     elif at_ms != sample.at_ms:
         return  # this sample says nothing about the cause
-    elif held.clear_since_ms is None or was_ms is None or _is_gap(turn, sample.at_ms - was_ms):
+    elif (
+        held.clear_since_ms is None
+        or was_ms is None
+        or sample.at_ms - was_ms >= _longest_gap_ms(turn, quantity)
+    ):
         turn.state = turn.state._replace(latch=replace(held, clear_since_ms=sample.at_ms))
     elif sample.at_ms - held.clear_since_ms >= held.cooldown_s * 1000:
         release(turn, "guard", "the cause has been gone for the cool-down")
 
 
-def _is_gap(turn: Turn, gap_ms: int) -> bool:
-    """Say whether nobody can tell what was in between."""
-    return gap_ms >= turn.limits.silence.delay_s * 1000
+def _longest_gap_ms(turn: Turn, quantity: str | None) -> float:
+    """Say how far two values may lie apart: past it nobody can tell what was in between."""
+    silence_ms = turn.limits.silence.delay_s * 1000
+    return max(silence_ms, SLOW_GAP_MS) if quantity in _SLOW else silence_ms
 
 
 def _clear_alarms(turn: Turn, at_ms: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.facts import FactKind
 from gateway.guard.energy import total_mwh
 from gateway.guard.fleet import measures_of
 from gateway.guard.model import Sample
@@ -90,3 +91,18 @@ def test_a_power_read_after_its_current_does_not_hide_a_weld() -> None:
         part(machine, relay_on=False, current_a=0.06)
         part(machine, after_ms=300, power_w=5.0)
     assert machine.cuts() == ["welded"]
+
+
+@pytest.mark.parametrize("every_s", [1, 15, 30])
+def test_a_voltage_that_is_read_seldom_still_releases_what_it_has_cut(every_s: int) -> None:
+    machine = Machine()
+    machine.switch_on()
+    machine.sample(150.0, voltage_v=280.0)
+    machine.sample(150.0, voltage_v=280.0)
+    assert machine.cuts() == ["overvoltage"]
+    machine.sample()
+    for second in range(1, 121):
+        part(machine, relay_on=False, current_a=0.0, power_w=0.0)
+        if second % every_s == 0:
+            part(machine, after_ms=1, voltage_v=230.0)
+    assert machine.reasons(FactKind.OUTLET_RELEASED) == ["overvoltage"]
