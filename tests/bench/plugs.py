@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.guard.model import BusState
 from gateway.link.address import SOCKET_NAME
 from gateway.link.client import GuardClient
 from tests.bench.figures import Spread
@@ -109,6 +110,7 @@ async def measure_plugs(folder: Path, seconds: float, cuts: int) -> PlugFlood:
     async with (
         _broker(folder, port) as broker,
         guarding(site, folder) as (guard, client),
+        _subscribed(client),  # what is published before is not for it
         running(
             "plugs",
             [*load_arguments, "--rate", str(RATE)],
@@ -146,6 +148,19 @@ async def measure_plugs(folder: Path, seconds: float, cuts: int) -> PlugFlood:
     )
 
 
+@contextlib.asynccontextmanager
+async def _subscribed(client: GuardClient) -> AsyncIterator[None]:
+    """Wait until the guard listens to every topic."""
+    deadline_s = time.monotonic() + BROKER_S
+    while time.monotonic() < deadline_s:
+        buses = (await client.call("buses"))["buses"]
+        if all(bus["state"] == BusState.OPEN for bus in buses):
+            yield
+            return
+        await asyncio.sleep(0.1)
+    raise BenchFailed(f"the guard did not subscribe within {BROKER_S:g} s: {buses}")
+
+
 async def _overload(plugs: Program, cuts: int, seconds: float) -> None:
     chance = random.Random(1)
     for number in chance.sample(range(PLUGS), cuts):
@@ -179,7 +194,8 @@ async def _broker(folder: Path, port: int) -> AsyncIterator[str]:
     if shutil.which("mosquitto"):
         settings = folder / "mosquitto.conf"
         settings.write_text(
-            f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n",
+            f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+            "set_tcp_nodelay true\n",  # as drivers/mqtt/README.md wants it
             encoding="utf-8",
         )
         process = await asyncio.create_subprocess_exec(
