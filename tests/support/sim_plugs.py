@@ -29,21 +29,23 @@ class PlugBench:
         *,
         names: dict[str, PlugName] | None = None,
         can_be_asked: bool = False,
+        profile: dict[str, str] | None = None,
         **settings: Any,
     ) -> None:
         self.mains = Mains(MainsSettings(source_ohm=0.0, noise_v=0.0))
         self.outlets = [SimOutlet(f"o{n}", Feed(self.mains)) for n in range(1, channels + 1)]
         self.records: list[dict[str, Any]] = []
-        profile = PlugProfile(
+        kind = PlugProfile(
             name=f"{family}-test",
             family=family,
             channels=channels,
             names=names or {},
             can_be_asked=can_be_asked,
+            **(profile or {}),
         )
         fitted = [Channel(outlet, outlet) for outlet in self.outlets]
         self.plug: Plug = make_plug(
-            PlugPlace("d1", "plugs", topic, profile),
+            PlugPlace("d1", "plugs", topic, kind),
             {"d1": PlugSettings(**settings)},
             fitted,
             report=self.records.append,

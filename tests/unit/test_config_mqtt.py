@@ -136,6 +136,14 @@ def test_everything_a_bus_may_say(tmp_path: Path) -> None:
             device("topic: /a, profile: tasmota-plug"),
             "site.yaml:6: devices[0].topic: a topic has no empty parts",
         ),
+        (
+            device("topic: 'shed/%prefix%/%topic%', profile: tasmota-plug"),
+            "site.yaml:6: devices[0].topic: %topic% is a token of the device's own settings",
+        ),
+        (
+            device("topic: 'shed/%prefix%/a', profile: pilegate-native"),
+            "site.yaml:6: devices[0].topic: %prefix% is a token of the device's own settings",
+        ),
         (device("unit: 3, profile: tasmota-plug"), "site.yaml:6: devices[0].unit: unknown key"),
         (device("profile: tasmota-plug"), "site.yaml:6: devices[0].topic: is missing"),
         (
@@ -271,6 +279,11 @@ def test_every_family_has_a_profile() -> None:
     [
         ("esphome-plug", "timer_s: null", "timer_s: 60", "timer_s: a switch-on of family esphome"),
         ("tasmota-plug", "timer_s: 64800", "timer_s: 64801", "timer_s: family tasmota has timers"),
+        ("zigbee-plug-tuya", "timer_s: 43200", "timer_s: 43201", "timers called countdown up to"),
+        ("zigbee-plug-tuya", "timer_name: countdown", "timer_name: ''", "timers up to 6553 s"),
+        ("tasmota-plug", "min_gap_ms: 0", "timer_name: x", "timer_name: family tasmota has one"),
+        ("tasmota-plug", "min_gap_ms: 0", "base_topic: shed", "base_topic: Tasmota's FullTopic"),
+        ("shelly-plug-s", "channels: 1", "channels: 1\nbase_topic: 'x/%prefix%'", "only Tasmota"),
         ("esphome-plug", "report_s: 2 ", "ask_ms: 500 ", "ask_ms: family esphome can't be asked"),
         ("esphome-plug", "power_on: unknown", "power_on: set", "can't be set over MQTT"),
         ("zigbee-plug", "availability: true", "availability: false", "can't be told from a dead"),
@@ -291,3 +304,8 @@ def test_what_a_profile_can_get_wrong(
     with pytest.raises(CorrectFiles) as caught:
         load_plug_profile(path)
     assert problem in str(caught.value)
+
+
+def test_a_full_topic_of_tasmota_is_a_topic(tmp_path: Path) -> None:
+    change = device("topic: 'shed/%prefix%/plug7', profile: tasmota-plug")
+    assert load(tmp_path, change).plugs[0].topic == "shed/%prefix%/plug7"

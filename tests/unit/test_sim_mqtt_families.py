@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simulators.mqtt.families import PLUGS
+from simulators.mqtt.families import PLUGS, make_nodes
 from simulators.mqtt.message import Message
 from simulators.mqtt.places import PlugName
 from tests.support.sim_plugs import PlugBench, document_on, texts
@@ -174,6 +174,35 @@ def test_tasmota_with_several_channels_mixes_lists_and_scalars() -> None:
     assert energy["Voltage"] == 230
     lists = PlugBench("tasmota", channels=3, lists=True, shows_power_off=True)
     assert status8(lists, 1.0)["Voltage"] == [230, 230, 230]
+
+
+@pytest.mark.parametrize(
+    ("topic", "place"),
+    [
+        ("shed/%prefix%/p1", "shed/{}/p1"),
+        ("p1/%prefix%", "p1/{}"),
+        ("p1", "{}/p1"),
+    ],
+)
+def test_tasmota_stands_where_its_full_topic_says(topic: str, place: str) -> None:
+    bench = PlugBench("tasmota", topic=topic)
+    cmnd, stat, tele = (place.format(prefix) for prefix in ("cmnd", "stat", "tele"))
+    assert (f"{tele}/LWT", "Online") in texts(bench.connect(0.0))
+    assert bench.plug.will is not None
+    assert bench.plug.will.topic == f"{tele}/LWT"
+    assert (f"{stat}/POWER", "ON") in texts(bench.tell(f"{cmnd}/POWER", "ON", 1.0))
+    assert [m.topic for m in bench.tell(f"{cmnd}/STATUS", "10", 2.0)] == [f"{stat}/STATUS10"]
+
+
+def test_tasmota_answers_on_the_command_s_topic_with_setoption4() -> None:
+    bench = PlugBench("tasmota", answers_by_command=True)
+    assert texts(bench.tell("cmnd/p1/POWER1", "ON", 1.0)) == [
+        ("stat/p1/POWER", '{"POWER":"ON"}'),
+        ("stat/p1/POWER", "ON"),
+    ]
+    said = texts(bench.tell("cmnd/p1/PowerOnState", "", 1.0))
+    assert said == [("stat/p1/POWERONSTATE", '{"PowerOnState":3}')]
+    assert [m.topic for m in bench.tell("cmnd/p1/SetOption21", "", 1.0)] == ["stat/p1/SETOPTION"]
 
 
 @pytest.mark.parametrize(
@@ -345,6 +374,19 @@ def test_shelly_gen2_obeys_its_initial_state_and_its_own_limit() -> None:
     assert not bench.plug.is_on(0)
 
 
+def test_shelly_gen2_closes_again_by_itself_where_it_was_set_to() -> None:
+    bench = PlugBench("shelly-gen2", auto_on_s=5.0)
+    assert rpc(bench, 0.0, "Switch.GetConfig", id=0)["result"]["auto_on"] is True
+    rpc(bench, 1.0, "Switch.Set", id=0, on=True)
+    rpc(bench, 2.0, "Switch.Set", id=0, on=False)
+    bench.run(2.1, 7.5)
+    assert bench.plug.is_on(0)
+    rpc(bench, 8.0, "Switch.Set", id=0, on=False)
+    rpc(bench, 9.0, "Switch.SetConfig", id=0, config={"auto_on": False})
+    bench.run(9.1, 30.0)
+    assert not bench.plug.is_on(0)
+
+
 # Zigbee2MQTT
 
 
@@ -414,6 +456,44 @@ def test_a_zigbee_plug_without_supply_costs_a_line_and_is_offline_ten_minutes_la
     assert bench.tick(590.0) == []
     offline = document_on(bench.tick(601.0), "zigbee2mqtt/p1/availability")
     assert offline == {"state": "offline"}
+
+
+def test_zigbee_tuya_counts_down_and_knows_no_on_time() -> None:
+    kind = {"timer_name": "countdown", "power_on_name": "power_outage_memory"}
+    bench = PlugBench("zigbee2mqtt", profile=kind)
+    bench.tick(0.0)
+    bench.tell("zigbee2mqtt/p1/set", {"state": "ON", "on_time": 5}, 1.0)
+    bench.run(1.1, 12.0)
+    assert bench.plug.is_on(0), "it was switched on without a timer"
+    said = bench.tell("zigbee2mqtt/p1/set", {"state": "ON", "countdown": 9}, 12.1)
+    assert document_on(said, "zigbee2mqtt/p1")["state"] == "ON"
+    bench.tell("zigbee2mqtt/p1/set", {"state": "ON", "countdown": 3}, 13.0)
+    bench.run(13.1, 16.5)
+    assert not bench.plug.is_on(0), "a shorter one takes the place of a longer one"
+    said = bench.tell("zigbee2mqtt/p1/get", {"power_outage_memory": ""}, 17.0)
+    assert document_on(said, "zigbee2mqtt/p1")["power_outage_memory"] == "restore"
+    bench.tell("zigbee2mqtt/p1/set", {"power_outage_memory": "off"}, 18.0)
+    assert bench.plug.power_on == "off"
+
+
+def test_zigbee_a_timer_belongs_to_its_endpoint() -> None:
+    names = {"relay_on": PlugName("state_l{channel}")}
+    bench = PlugBench("zigbee2mqtt", channels=2, names=names)
+    bench.tick(0.0)
+    bench.tell("zigbee2mqtt/p1/set", {"state_l1": "ON"}, 1.0)
+    bench.tell("zigbee2mqtt/p1/set", {"state_l2": "ON", "on_time_l2": 2}, 1.0)
+    bench.run(1.1, 4.0)
+    assert (bench.plug.is_on(0), bench.plug.is_on(1)) == (True, False)
+
+
+def test_zigbee_a_name_that_begins_like_another_s_is_another_plug() -> None:
+    near, far = PlugBench("zigbee2mqtt", topic="shed"), PlugBench("zigbee2mqtt", topic="shed/p1")
+    [bridge] = make_nodes([near.plug, far.plug])
+    bridge.connected(0.0)
+    bridge.receive(Message("zigbee2mqtt/shed/p1/set", b'{"state": "ON"}'), 1.0, 7)
+    assert (near.plug.is_on(0), far.plug.is_on(0)) == (False, True)
+    bridge.receive(Message("zigbee2mqtt/shed/set", b'{"state": "ON"}'), 2.0, 7)
+    assert near.plug.is_on(0)
 
 
 # ESPHome
