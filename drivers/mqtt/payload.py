@@ -13,6 +13,8 @@ from gateway.config import MqttProfile, Quantity
 MAX_PAYLOAD = 16_384
 """Bytes. The longest message of a known family is the whole status of a Shelly Pro, about 5 KiB."""
 MAX_TEXT = 64
+BLANKS = " \t\r\n"
+"""Taken off a plain text; Python would take control characters off, too."""
 MAX_BRACKETS = 400
 """Objects and lists in one message: bounds depth and work."""
 
@@ -92,7 +94,7 @@ def parse_text(payload: bytes) -> str:
     if len(payload) > MAX_TEXT:
         raise WrongPayload("size", f"{len(payload)} bytes where a word is expected")
     try:
-        return payload.decode("ascii").strip()
+        return payload.decode("ascii").strip(BLANKS)
     except UnicodeDecodeError as err:
         raise WrongPayload("text", f"no plain text: {shown(payload)}") from err
 

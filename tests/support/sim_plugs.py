@@ -29,7 +29,7 @@ class PlugBench:
         *,
         names: dict[str, PlugName] | None = None,
         can_be_asked: bool = False,
-        profile: dict[str, str] | None = None,
+        profile: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         self.mains = Mains(MainsSettings(source_ohm=0.0, noise_v=0.0))

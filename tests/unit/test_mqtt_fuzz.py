@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.mqtt.families import FAMILIES
-from drivers.mqtt.payload import BOUNDS, MAX_PAYLOAD
+from drivers.mqtt.payload import BOUNDS, MAX_PAYLOAD, number_in, parse_text
 from drivers.mqtt.words import Codec, Heard, Reading, WrongPayload
 from gateway.config import MqttProfile, Quantity, load_plug_profile
 from gateway.config.profile_files import BUILT_IN
@@ -213,3 +213,13 @@ def test_huge_and_deep(name: str, payload: bytes, kind: str) -> None:
     if kind not in ("any", "fine"):
         # Topics of plain words refuse what is long before they look into it.
         assert kinds & {kind, "size", "text"}
+
+
+@pytest.mark.parametrize("payload", [b"\x1c0", b"0\x00", b"\x0b12", b"1_000", b"0x10", b"1,5"])
+def test_what_only_looks_like_a_number_is_none(payload: bytes) -> None:
+    with pytest.raises(WrongPayload):
+        number_in(parse_text(payload))
+
+
+def test_blanks_around_a_number_are_not_part_of_it() -> None:
+    assert number_in(parse_text(b" 12.5\r\n")) == 12.5
