@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from drivers.mqtt.words import Codec, Out, Reading
-from gateway.config import MqttDevice, Site
+from gateway.config import MqttDevice, PowerOn, Site
 from gateway.core.ids import OutletId
 from gateway.guard.model import DeviceState, Sample
 
@@ -27,6 +27,8 @@ can't have run out meanwhile."""
 VOUCH_MS = 60_000
 """A plug that reports on change, and of which nobody tells whether it is there, is asked for its
 relay this often."""
+SETTLE_MS = 60_000
+"""By then a plug has said that it stays off after a blackout."""
 SPARE_MS = 500
 """What a broker, a network and a busy plug may add to an answer."""
 
@@ -80,6 +82,10 @@ class Plug:
     """Somebody tells whether it is there: its broker by its last will, or its bridge."""
     source: str | None = None
     """The device that speaks on its topics."""
+    stays_off: bool | None = None
+    """Whether it said that it stays off when the mains come back."""
+    is_doubted: bool = False
+    """Whether it was told that it does not say so."""
     asked_ms: float | None = None
     """When it was last asked; None: the last question was answered."""
     last_asked_ms: float = -1e12
@@ -123,7 +129,8 @@ class Plug:
         self.opened_ms = now_ms
         self.heard_ms = None
         self.is_gone = self.is_vouched = False
-        self.source = None
+        self.source = self.stays_off = None
+        self.is_doubted = False
         self.asked_ms = None
         self.asked_refs.clear()
         self._relays.clear()
@@ -153,6 +160,15 @@ class Plug:
         if self.fault:
             return f"says nothing that can be read {since}: {self.fault}"
         return f"says nothing {since}: check its topic ({self.device.topic}), mains and network"
+
+    def is_doubtful(self, now_ms: float) -> bool:
+        """Say, once on a connection, whether it should have said that it stays off, and did not."""
+        is_late = self.heard_ms is not None and now_ms - self.opened_ms >= SETTLE_MS
+        is_set = self.device.power_on is PowerOn.SET and self.device.profile.relay is not None
+        if self.is_doubted or self.stays_off or not is_late or not is_set:
+            return False
+        self.is_doubted = True
+        return True
 
     # ------------------------------------------------------------ what it says
 

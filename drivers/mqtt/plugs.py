@@ -92,6 +92,12 @@ class Plugs:
 
     def _look_after(self, plug: Plug, now_ms: int) -> None:
         self._tell(plug, *plug.judge(now_ms))
+        if plug.state is DeviceState.ONLINE and plug.is_doubtful(now_ms):
+            told = (
+                "answers, and does not say that it stays off after a blackout: look at its settings"
+            )
+            log.warning("device %s: %s", plug.device.id, told)
+            self._sink.on_device(DeviceId(plug.device.id), plug.state, told)
         period_ms, profile = plug.period_ms, plug.device.profile
         if profile.ask_ms is not None and period_ms is not None:
             # A tick that comes a little early must not make it wait a whole round more.
@@ -173,6 +179,8 @@ class Plugs:
         if heard.answers is not None and plug.asked_refs.pop(heard.answers, None) is None:
             self._errors["stray"] += 1
             return
+        if heard.stays_off is not None:
+            plug.stays_off = heard.stays_off
         news = plug.news(heard.readings, now.mono_ms)
         if _is_sign_of_life(plug, heard, news):
             self._is_there(plug, heard, now.mono_ms)

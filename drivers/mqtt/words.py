@@ -62,6 +62,8 @@ class Heard(NamedTuple):
     """The number of the question that it answers, where answers carry one."""
     source: str | None = None
     """Who sent it, where that is told: two devices may have the same topics by mistake."""
+    stays_off: bool | None = None
+    """Whether it stays off when the mains come back, where it says so."""
     replies: tuple[Out, ...] = ()
     """What it has to be told now: a setting of it that could leave it on, or hide that it is."""
     faults: tuple[str, ...] = ()

@@ -52,6 +52,8 @@ def told(heard: Heard) -> list[str]:
         lines.append(f"answers {heard.answers}")
     if heard.source is not None:
         lines.append(f"from {heard.source}")
+    if heard.stays_off is not None:
+        lines.append(f"stays off {heard.stays_off}")
     lines += [f"reply {out.topic} {out.payload}" for out in heard.replies]
     return lines
 

@@ -478,6 +478,32 @@ def test_a_shelly_that_switches_on_by_itself_is_told_not_to() -> None:
     play(story, gen2)
 
 
+def test_a_plug_that_does_not_say_that_it_stays_off_is_named_once() -> None:
+    async def story(stage: Stage) -> None:
+        def doubts() -> list[str]:
+            return [detail for *_, detail in stage.recorder.devices if "blackout" in detail]
+
+        for seconds, count in ((55, 0), (15, 1), (200, 1)):
+            for _ in range(seconds):
+                stage.say("stat/a/STATUS8", {"StatusSNS": {"ENERGY": {"Power": 0}}})
+                await asyncio.sleep(1)
+            assert len(doubts()) == count
+        assert stage.state() is DeviceState.ONLINE
+
+    play(story, tasmota)
+
+
+def test_a_plug_that_says_that_it_stays_off_is_not_doubted() -> None:
+    async def story(stage: Stage) -> None:
+        for _ in range(100):
+            stage.say("stat/a/STATUS8", {"StatusSNS": {"ENERGY": {"Power": 0}}})
+            stage.say("stat/a/RESULT", {"PowerOnState": 0})
+            await asyncio.sleep(1)
+        assert not any("blackout" in detail for *_, detail in stage.recorder.devices)
+
+    play(story, tasmota)
+
+
 # ------------------------------------------------------------ what is news
 
 

@@ -135,9 +135,12 @@ class ShellyGen2:
         if kind == Kind.SET:
             return Heard(ack=Ack(ref, done=True))
         if kind == Kind.CONFIG:
-            return Heard(replies=self._stay_off(result, ref))
+            replies = self._stay_off(result, ref)
+            return Heard(
+                stays_off=not replies if "initial_state" in result else None, replies=replies
+            )
         if kind == Kind.CONFIGURED:
-            return Heard()
+            return Heard(stays_off=True)
         if "output" in result or isinstance(result.get("id"), int):
             found = self._components({f"switch:{result.get('id', 0)}": result}, whole=True)
         else:

@@ -145,9 +145,12 @@ class Tasmota:
         if message.get(SHOW_WHEN_OFF) == "OFF":
             return heard._replace(replies=(Out(f"{self._command}/{SHOW_WHEN_OFF}", "1"),))
         state = message.get("PowerOnState")
-        if self._sets_power_on and isinstance(state, int | str) and str(state) != "0":
-            return heard._replace(replies=(Out(f"{self._command}/PowerOnState", "0"),))
-        return heard
+        if not self._sets_power_on or not isinstance(state, int | str):
+            return heard
+        if str(state) == "0":
+            return heard._replace(stays_off=True)
+        reply = Out(f"{self._command}/PowerOnState", "0")
+        return heard._replace(stays_off=False, replies=(reply,))
 
     def _power(self, channel: int) -> Decoder:
         def decode(payload: bytes) -> Heard:

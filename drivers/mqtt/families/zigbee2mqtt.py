@@ -112,19 +112,21 @@ class Zigbee2Mqtt:
             if channel in self._relays:
                 raw = message.get(self._relays[channel])
                 take_word(values, Quantity.RELAY_ON, raw, faults)
-        return Heard(readings_of(by_channel), replies=self._stay_off(message), faults=tuple(faults))
+        heard = Heard(readings_of(by_channel), faults=tuple(faults))
+        return self._minding_blackouts(heard, message) if self._sets_power_on else heard
 
-    def _stay_off(self, message: dict[str, Any]) -> tuple[Out, ...]:
-        if not self._sets_power_on:
-            return ()
+    def _minding_blackouts(self, heard: Heard, message: dict[str, Any]) -> Heard:
+        """Add what the message says of the state after a blackout, and what to do about it."""
         wrong: dict[str, Any] = {}
-        for key in sorted(self._power_on & message.keys()):
-            value = message[key]
+        told = {key: message[key] for key in sorted(self._power_on & message.keys())}
+        told = {key: value for key, value in told.items() if isinstance(value, str | bool)}
+        for key, value in told.items():
             if value is True:
                 wrong[key] = False
             elif isinstance(value, str) and value.lower() != "off":
                 wrong[key] = "off"
-        return (Out(f"{self._root}/set", compact(wrong)),) if wrong else ()
+        replies = (Out(f"{self._root}/set", compact(wrong)),) if wrong else ()
+        return heard._replace(stays_off=not wrong if told else None, replies=replies)
 
 
 def _end(relay: str) -> str:
