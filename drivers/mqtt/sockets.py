@@ -6,8 +6,6 @@ import socket
 import struct
 from typing import Any
 
-import paho.mqtt.client as paho
-
 UNACKED_MS = 5_000
 """What the other machine does not take for so long ends the connection, and is thrown away: on a
 network that comes back, an ON would else arrive long after it was meant."""
@@ -18,6 +16,8 @@ KEPT_BYTES = 65_536
 
 SocketLike = Any
 """Paho's type for whatever it sends by."""
+PahoClient = Any
+"""Its client: what is asked of it here has no public name, and so no type."""
 
 
 def socket_options() -> list[tuple[int, int, int | bytes]]:
@@ -43,12 +43,11 @@ class ReadAhead:
     By itself paho asks the system three times for each message, and for a packet's whole rest.
     """
 
-    def __init__(self, client: paho.Client) -> None:
-        own: Any = client
-        self._receive = own._sock_recv  # noqa: SLF001 - paho offers no bound of its own
+    def __init__(self, client: PahoClient) -> None:
+        self._receive = client._sock_recv  # noqa: SLF001 - paho offers no bound of its own
         self._data = b""
         self._at = 0
-        own._sock_recv = self._take  # noqa: SLF001 - as above
+        client._sock_recv = self._take  # noqa: SLF001 - as above
 
     @property
     def holds_more(self) -> bool:
@@ -64,7 +63,7 @@ class ReadAhead:
         return part
 
 
-def forget_excess(client: paho.Client) -> None:
+def forget_excess(client: PahoClient) -> None:
     """Forget what a packet has too much: up to 256 MiB would else pile up until it ends."""
     packet = client._in_packet["packet"]  # noqa: SLF001 - as in ReadAhead
     if len(packet) > KEPT_BYTES:
