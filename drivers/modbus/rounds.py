@@ -153,6 +153,8 @@ class Rounds:
         self._turns.remove(turn)
         if read:
             turn.unit.was_read(turn.level, turn.began_ms, self._polling.pace)
+        elif self._polling.pace is not None:
+            turn.unit.due = turn.unit.due.tried(turn.level, now_ms, self._polling.pace)
         if not self._turns:
             self.cycle_ms = now_ms - self._began_ms
 

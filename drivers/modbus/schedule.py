@@ -29,6 +29,8 @@ MOST_SHARE = 0.5
 """The outlets in use have at least the other half."""
 AHEAD = 0.5
 """Share of their pace by which slow values may be read before they are due."""
+AGAIN = 1 / 3
+"""Share of their pace after which fast values that were not given are asked for again."""
 LATE = 0.1
 """Share of its pace by which something may be late before rounds get longer for it."""
 
@@ -71,6 +73,16 @@ class Due(NamedTuple):
             return self
         whole_ms = at_ms + pace.slow_ms if level is Level.WHOLE else self.whole_ms
         return Due(at_ms + pace.fast_ms, whole_ms)
+
+    def tried(self, level: Level, at_ms: float, pace: Pace) -> Due:
+        """Give what is due after a turn that did not bring everything.
+
+        Who gives nothing, or not all, must not stay the longest due: nobody else had a turn then.
+        """
+        if level is Level.LEAD:
+            return self
+        again_ms = at_ms + AGAIN * pace.fast_ms
+        return Due(max(self.fast_ms, again_ms), max(self.whole_ms, at_ms + pace.fast_ms))
 
     @property
     def first_ms(self) -> float:

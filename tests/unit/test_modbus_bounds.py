@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from drivers.modbus.plan import plan_bus
 from drivers.modbus.polling import Polling, polling_of
 from drivers.modbus.wire import SerialWire
-from gateway.config import RtuBus, Site
+from gateway.config import Profile, RtuBus, Site
 from gateway.core.ids import BusId, DeviceId, OutletId
 from gateway.guard.limits import Limits
 from tests.support.modbus_peer import rtu
@@ -40,11 +40,28 @@ WAKING_MS = 1.0
 """Waits end a little after their time, and samples have whole milliseconds."""
 
 
-def modules(count: int, *, outlets: int = 10) -> Site:
+APART = profile(
+    REF10,
+    values=REF10["values"]
+    | SLOW
+    | {
+        "energy_wh": {
+            "space": "input",
+            "address": 200,
+            "stride": 2,
+            "type": "u32",
+            "poll": "slow",
+        }
+    },
+)
+"""The same, with its energy far away: two reads."""
+
+
+def modules(count: int, *, outlets: int = 10, kind: Profile = MODULE) -> Site:
     limits = Limits(overpower=None)
     return site(
         (LINE,),
-        tuple(device(f"m{unit}", "line", unit, MODULE) for unit in range(1, count + 1)),
+        tuple(device(f"m{unit}", "line", unit, kind) for unit in range(1, count + 1)),
         tuple(
             outlet(f"m{unit}-{at}", (f"m{unit}", at), None, limits)
             for unit in range(1, count + 1)
@@ -59,10 +76,14 @@ class Modules:
 
     closed: dict[int, int] = field(default_factory=dict)
     """The relays' states by unit, as bits."""
+    lacks: tuple[int, int] = (0, 0)
+    """A unit and an address that it does not know."""
 
     def answer(self, request: bytes) -> bytes:
         unit, pdu = request[0], request[1:-2]
         address = int.from_bytes(pdu[1:3], "big")
+        if pdu[0] == 4 and self.lacks == (unit, address):
+            return rtu(unit, b"\x84\x02")
         if pdu[0] == 4:
             count = int.from_bytes(pdu[3:5], "big")
             words = b"".join(
@@ -242,14 +263,14 @@ def test_an_outlet_in_use_is_seen_in_time_while_all_others_start_and_end_at_once
     assert len(ons) == len(where.outlets)
 
 
-def play_still(where: Site, *on: OutletId) -> Played:
+def play_still(where: Site, *on: OutletId, far: Modules | None = None) -> Played:
     """Leave the same outlets on for a while."""
 
     async def main() -> Played:
         stage = Stage(LINE, where)
         loop = asyncio.get_running_loop()
         owner = asyncio.create_task(stage.bus.run())
-        wire = asyncio.create_task(_wire(stage, Modules()))
+        wire = asyncio.create_task(_wire(stage, far or Modules()))
         for name in on:
             await asyncio.sleep(0.2)
             stage.bus.switch_on(name, 600_000)
@@ -264,6 +285,20 @@ def play_still(where: Site, *on: OutletId) -> Played:
         return Played(stage, used, 1.0)
 
     return run_virtually(main())
+
+
+def test_a_module_that_lacks_a_register_keeps_no_other_from_its_turn() -> None:
+    where = modules(8, kind=APART)
+    one = OutletId("m3-1")
+    played = play_still(where, one, far=Modules(lacks=(1, 200)))
+    _, fast_ms, slow_ms = worst_ms(played, where)
+    _, oldest_fast_ms, oldest_slow_ms = promised_ms(polling_of(LINE, where))
+    assert 0 < fast_ms <= oldest_fast_ms + WAKING_MS
+    assert 0 < slow_ms <= oldest_slow_ms + WAKING_MS
+    last_ms = played.stage.recorder.samples[-1][1].at_ms
+    for unit in range(2, 9):
+        seen = [s.at_ms for name, s in played.stage.recorder.samples if name == f"m{unit}-10"]
+        assert last_ms - seen[-1] <= oldest_fast_ms + WAKING_MS
 
 
 @pytest.mark.parametrize("count", [4, 16])

@@ -158,3 +158,31 @@ def test_no_value_gets_older_than_was_promised(
         assert now_ms - began_ms <= whole_ms + ROUNDING_MS
     assert all(now_ms - at_ms <= oldest_fast_ms for at_ms in read_fast.values())
     assert all(now_ms - at_ms <= oldest_slow_ms for at_ms in read_slow.values())
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.sampled_from([True, True, True, False]), min_size=2, max_size=16),
+    st.integers(0, 16),
+)
+def test_who_never_gives_everything_keeps_nobody_from_a_turn(
+    gives: list[bool], in_use: int
+) -> None:
+    menus = {key: Menu(30.0 if key < in_use else 0.0, 60.0, 100.0) for key in range(len(gives))}
+    dues = dict.fromkeys(menus, Due(0.0, 0.0))
+    read = dict.fromkeys(menus, 0.0)
+    now_ms, left = 0.0, Budget()
+    fast_ms, _ = oldest_ms([menu._replace(lead_ms=30.0) for menu in menus.values()], PACE)
+    while now_ms < 2 * PACE.slow_ms:
+        turns, left = plan_round(menus, dues, PACE, now_ms, left)
+        for key, level in turns:
+            if gives[key] or level is not Level.WHOLE:
+                dues[key] = dues[key].after(level, now_ms, PACE)
+            else:
+                dues[key] = dues[key].tried(level, now_ms, PACE)
+            now_ms += menus[key].of(level)
+            if level >= Level.FAST:
+                assert now_ms - read[key] <= fast_ms
+                read[key] = now_ms
+        now_ms += 0.0 if turns else 50.0
+    assert all(now_ms - at_ms <= fast_ms for at_ms in read.values())
