@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 
 from drivers.modbus import frames
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 GATEWAY_MISSES = 3
 """A connection to several units is opened anew after so many missing answers in a row, and
 at least one from each unit."""
+MOST_DECLINES = 3
+"""A read that is declined so often, although the device answers others, is told."""
 
 
 class Asker:
@@ -35,6 +38,8 @@ class Asker:
         self._sink = sink
         self._time_s = time_s
         self._misses = 0
+        self._declines: Counter[tuple[int, bytes]] = Counter()
+        """Reads that a device declined while it answered others."""
         self.counts = Counts(bus.id)
         self.load = Load(self._now_ms())
         self.is_given_up = False
@@ -106,11 +111,20 @@ class Asker:
         if not request.is_read and talk.exception_code not in frames.GATEWAY_SILENT:
             return
         named = frames.EXCEPTIONS.get(talk.exception_code, f"exception {talk.exception_code}")
-        self._missed(
-            unit,
+        detail = (
             f"unit {unit.device.unit} answers {named} to {request.pdu.hex(' ')}: "
-            f"check profile {unit.device.profile.profile} and the device's wiring",
+            f"check profile {unit.device.profile.profile} and the device's wiring"
         )
+        self._missed(unit, detail)
+        if unit.health.state is DeviceState.ONLINE:
+            self._lacking(unit, request, detail)
+
+    def _lacking(self, unit: Unit, request: Request, detail: str) -> None:
+        """Say once that a device gives one of its reads never, although it gives the others."""
+        asked = unit.device.unit, request.pdu
+        self._declines[asked] += 1
+        if self._declines[asked] == MOST_DECLINES:
+            log.warning("device %s: %s; what it gives is used", unit.device.id, detail)
 
     def _silent(self, talk: Talk, unit: Unit, request: Request, timeout_ms: float) -> None:
         if self._serial is not None:

@@ -287,7 +287,9 @@ def play_still(where: Site, *on: OutletId, far: Modules | None = None) -> Played
     return run_virtually(main())
 
 
-def test_a_module_that_lacks_a_register_keeps_no_other_from_its_turn() -> None:
+def test_a_module_that_lacks_a_register_is_told_and_keeps_no_other_from_its_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     where = modules(8, kind=APART)
     one = OutletId("m3-1")
     played = play_still(where, one, far=Modules(lacks=(1, 200)))
@@ -295,6 +297,7 @@ def test_a_module_that_lacks_a_register_keeps_no_other_from_its_turn() -> None:
     _, oldest_fast_ms, oldest_slow_ms = promised_ms(polling_of(LINE, where))
     assert 0 < fast_ms <= oldest_fast_ms + WAKING_MS
     assert 0 < slow_ms <= oldest_slow_ms + WAKING_MS
+    assert caplog.text.count("unit 1 answers illegal address to 04 00 c8 00 14") == 1
     last_ms = played.stage.recorder.samples[-1][1].at_ms
     for unit in range(2, 9):
         seen = [s.at_ms for name, s in played.stage.recorder.samples if name == f"m{unit}-10"]
