@@ -107,14 +107,16 @@ def follow(plugged: Plugged, sample: Sample) -> Plugged:
     since_ms, before_w = plugged.since_ms, plugged.power_w
     elapsed_ms = at_ms - plugged.sample_ms
     share = min(1.0, elapsed_ms / LEVEL_MS) if plugged.samples > 1 else 1.0
+    apparent_va = _apparent_va(sample)
     plugged = plugged._replace(
         seen_ms=at_ms,
         sample_ms=at_ms,
         samples=plugged.samples + 1,
         level_w=plugged.level_w + (power_w - plugged.level_w) * share,
         power_w=power_w,
-        real_ws=plugged.real_ws + power_w,
-        apparent_vas=plugged.apparent_vas + _apparent_va(sample),
+        # A busy line brings the voltage seldom: the others say nothing about the factor.
+        real_ws=plugged.real_ws + (power_w if apparent_va > 0 else 0.0),
+        apparent_vas=plugged.apparent_vas + apparent_va,
     )
     if at_ms - since_ms <= SETTLED_MS:
         return plugged._replace(early_w=max(plugged.early_w, power_w))

@@ -106,3 +106,14 @@ def test_a_voltage_that_is_read_seldom_still_releases_what_it_has_cut(every_s: i
         if second % every_s == 0:
             part(machine, after_ms=1, voltage_v=230.0)
     assert machine.reasons(FactKind.OUTLET_RELEASED) == ["overvoltage"]
+
+
+def test_a_charger_whose_voltage_is_read_seldom_is_no_heater() -> None:
+    machine = Machine()
+    machine.switch_on()
+    amps = 300.0 / 230.0 / 0.6
+    for second in range(120):
+        volts = 230.0 if second % 15 == 0 else None
+        part(machine, relay_on=True, power_w=300.0, current_a=amps, voltage_v=volts)
+    assert machine.reasons(FactKind.OUTLET_ALARM) == []
+    assert machine.state.phase is Phase.ON
