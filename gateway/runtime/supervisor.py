@@ -140,7 +140,12 @@ class Supervisor:
     async def _all_off(self) -> None:
         """Switch everything off past a guard that can't."""
         log.critical("the guard can't: switching everything off without it")
-        process = await _start(self._off)
+        try:
+            process = await _start(self._off)
+        except OSError as err:
+            # What keeps this from starting may have ended the guard; both are tried on.
+            log.critical("all-off can't be started: %s: open the feeds' breakers", err)
+            return
         try:
             async with asyncio.timeout(STOP_S):
                 status = await process.wait()

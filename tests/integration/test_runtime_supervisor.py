@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from gateway.runtime import supervisor
+from gateway.runtime.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,6 +130,22 @@ def test_a_guard_that_keeps_dying_has_everything_switched_off_and_is_tried_on(ru
     run.signal(signal.SIGTERM)
     assert run.status() == 0
     assert len(run.diary("all-off", "start")) == 1
+
+
+def test_a_system_that_can_start_nothing_does_not_end_the_supervisor(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def until_told() -> None:
+        keeper = asyncio.create_task(Supervisor([], ["/no/such/program"]).run())
+        while "all-off can't be started" not in caplog.text and not keeper.done():
+            await asyncio.sleep(0.01)
+        assert not keeper.done()
+        keeper.cancel()
+        await asyncio.wait([keeper])
+
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE_S", 0.02)
+    asyncio.run(asyncio.wait_for(until_told(), 30))
 
 
 def test_a_guard_that_must_be_killed_has_everything_switched_off(run: Run) -> None:
