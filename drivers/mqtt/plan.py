@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gateway.config import MqttBus, MqttDevice, MqttProfile, Outlet, Site
+from gateway.config import Family, MqttBus, MqttDevice, MqttProfile, Outlet, Site
 
 HOP_MS = 50.0
 """Allowed for a message through the broker and a network that is in order."""
@@ -55,12 +55,22 @@ class MqttPlan:
 def plan_mqtt(bus: MqttBus, site: Site) -> MqttPlan:
     """Plan a bus: who is asked how often, and what follows for a cut-off."""
     devices = site.plugs_on(bus.id)
-    asked = [asked_every_ms(device.profile, bus.poll_ms) for device in devices]
     return MqttPlan(
         bus=bus.id,
         plugs=tuple(_plug_plan(bus, site, device) for device in devices),
-        messages_s=sum(2_000 / every_ms for every_ms in asked if every_ms is not None),
+        messages_s=sum(_messages_s(device.profile, bus.poll_ms) for device in devices),
     )
+
+
+def _messages_s(profile: MqttProfile, poll_ms: int) -> float:
+    """Count what goes to a plug and comes back in a second."""
+    every_ms = asked_every_ms(profile, poll_ms)
+    if every_ms is None:
+        return 0.0
+    questions = answers = 2 if profile.family is Family.TASMOTA else 1  # STATUS 8 and 11
+    if profile.family is Family.SHELLY_GEN1:  # a topic for each value
+        answers = len(profile.values) * profile.channels
+    return (questions + answers) * 1_000 / every_ms
 
 
 def asked_every_ms(profile: MqttProfile, poll_ms: int) -> float | None:

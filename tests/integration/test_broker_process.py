@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.brokers import (
+    MOSQUITTO_PLACES,
     PATIENCE_S,
     BrokerProcess,
+    any_broker,
     client,
     embedded,
     raw_client,
@@ -218,6 +221,57 @@ def test_it_runs_as_the_site_file_says(tmp_path: Path) -> None:
             listener.wait_for("a")
     finally:
         assert broker.end() == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine")
+def test_with_tls_only_those_get_in_who_speak_it(tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    files = ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*made, *files], check=True, capture_output=True, timeout=60)
+    site = tmp_path / "site.yaml"
+    text = (ROOT / "config" / "sites" / "demo-tcp.yaml").read_text()
+    secured = f"{{listen: 127.0.0.1:0, tls: {{cert: {cert}, key: {key}}}}}"
+    site.write_text(f"{text}\nbroker: {secured}\n")
+    broker = BrokerProcess("--site", str(site), "broker")
+    try:
+        with client(broker.port(), "a", ca=cert) as listener:
+            with socket.create_connection(("127.0.0.1", broker.port())) as plain:
+                plain.sendall(b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02zz")
+                plain.settimeout(PATIENCE_S)
+                with suppress(ConnectionError):
+                    assert not plain.recv(100).startswith(b"\x20")  # at most an alert of TLS
+            listener.say("a", "here")
+            listener.wait_for("a")
+    finally:
+        assert broker.end() == 0
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "embedded",
+        pytest.param(
+            "mosquitto",
+            marks=pytest.mark.skipif(
+                shutil.which("mosquitto", path=MOSQUITTO_PLACES) is None, reason="no mosquitto"
+            ),
+        ),
+    ],
+)
+def test_an_on_is_not_kept_for_a_plug_that_is_away(kind: str, tmp_path: Path) -> None:
+    """As the guard sends them: ON with QoS 0, OFF with QoS 1, to a plug that keeps its session."""
+    topic = "cmnd/p/POWER1"
+    with any_broker(kind, tmp_path) as port:
+        with client(port, "cmnd/#", name="plug", clean=False):
+            pass
+        with client(port) as guard:
+            guard.say(topic, "ON", qos=0)
+            guard.say(topic, "OFF", qos=1)
+        with client(port, "cmnd/#", name="plug", clean=False) as plug:
+            plug.wait_for(topic, lambda word: word == "OFF")
+            assert plug.texts(topic) == ["OFF"]
 
 
 def test_two_hundred_clients_at_once() -> None:

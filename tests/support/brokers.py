@@ -145,11 +145,14 @@ class Client:
         password: str | None = None,
         clean: bool = True,
         qos: int = 1,
+        ca: Path | None = None,
     ) -> None:
         self.heard: list[paho.MQTTMessage] = []
         self.refused: Any = None
         self._subscribed = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=clean)
+        if ca is not None:
+            self._client.tls_set(ca_certs=str(ca))
         if password is not None:
             self._client.username_pw_set(name, password)
 

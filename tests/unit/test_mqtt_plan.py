@@ -59,6 +59,20 @@ def test_the_promise_of_a_device_outranks_that_of_its_bus_and_of_the_site() -> N
     assert only.seen_by == "asked every 1 s, its meter up to 3.2 s behind"
 
 
+@pytest.mark.parametrize(
+    ("profile", "messages_s"),
+    [
+        ("pilegate-native", 2.0),
+        ("tasmota-plug", 4.0),  # two questions, two answers
+        ("shelly-plug-s", 3.0),  # one question in two seconds, a topic for each of five values
+        ("esphome-plug", 0.0),
+    ],
+)
+def test_what_is_said_in_rest(profile: str, messages_s: float) -> None:
+    bus = mqtt_bus(poll_ms=1_000)
+    assert plan_mqtt(bus, plug_site(bus, plug("a", profile))).messages_s == messages_s
+
+
 def test_check_prints_each_plug_and_refuses_what_is_too_slow(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
