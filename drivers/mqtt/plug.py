@@ -76,6 +76,8 @@ class Plug:
     """Since when there is a connection to the broker."""
     heard_ms: float | None = None
     """When it last said something that could be read, on this connection."""
+    there_ms: float = 0.0
+    """Since when it has been there without a pause."""
     is_gone: bool = False
     """Its last will says so."""
     is_vouched: bool = False
@@ -163,7 +165,7 @@ class Plug:
 
     def is_doubtful(self, now_ms: float) -> bool:
         """Say, once on a connection, whether it should have said that it stays off, and did not."""
-        is_late = self.heard_ms is not None and now_ms - self.opened_ms >= SETTLE_MS
+        is_late = self.heard_ms is not None and now_ms - self.there_ms >= SETTLE_MS
         is_set = self.device.power_on is PowerOn.SET and self.device.profile.relay is not None
         if self.is_doubted or self.stays_off or not is_late or not is_set:
             return False

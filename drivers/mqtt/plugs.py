@@ -207,6 +207,7 @@ class Plugs:
         if heard.readings:
             plug.asked_ms = None
         if plug.state is not DeviceState.ONLINE:
+            plug.there_ms = now_ms
             self._tell(plug, *plug.judge(now_ms))
         if heard.online or was_gone:
             self._prepare(plug)  # it may have started anew
