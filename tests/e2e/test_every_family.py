@@ -16,7 +16,7 @@ from gateway.core.facts import FactKind
 from gateway.demo.place import Place
 from gateway.link.journal import JournalReader
 from gateway.link.messages import OutletState
-from tests.support.run_stage import SITES, Stage, on_stage, play, until
+from tests.support.run_stage import PATIENT, SITES, Stage, on_stage, play, until
 
 MIXED = SITES / "mixed.yaml"
 BY_MODBUS = ("m1-1", "r-pzem", "r-dds")
@@ -90,14 +90,25 @@ async def switch_on(stage: Stage, outlets: tuple[str, ...]) -> None:
             "lease": {"for_s": 600},
             "reason": "test",
         }
+        await until(
+            f"{outlet} can be switched on", partial(is_ready, stage, outlet), within_s=COMES_BACK_S
+        )
         facts = (await stage.call("hello"))["seq"]
         answer = await stage.api.request(
-            "POST", "/v1/commands?wait=25", body=order, key=f"{outlet}-{facts}", timeout_s=40
+            "POST", "/v1/commands?wait=30", body=order, key=f"{outlet}-{facts}", timeout_s=60
         )
         assert answer.status == 200, (outlet, answer)
         part = answer.body["outlets"][0]
         assert (part["outlet"], part["result"]) == (outlet, "done"), part
         await stage.relay_is(outlet, on=True)
+
+
+async def is_ready(stage: Stage, outlet: str) -> bool:
+    """Say whether an outlet is off and its device answers. Raises TryLater with what it is."""
+    view = (await stage.views())[outlet]
+    if view.state is not OutletState.OFF or view.device_state != "online" or view.stale:
+        raise TryLater(f"{view.state} {view.device_state}")
+    return True
 
 
 async def shows(stage: Stage, state: OutletState, outlets: tuple[str, ...]) -> bool:
@@ -227,7 +238,10 @@ def test_every_family_at_once(tmp_path: Path, broker: str) -> None:
     async def main() -> None:
         site = template(tmp_path, broker)
         plugs = {"zigbee": {"keepalive_s": 5}}
-        async with on_stage(tmp_path, site, plugged=EVERY, prepare=prepare, plugs=plugs) as stage:
+        limits = {"no_reaction": PATIENT["no_reaction"]}  # that of silence is part of the story
+        async with on_stage(
+            tmp_path, site, plugged=EVERY, prepare=prepare, limits=limits, plugs=plugs
+        ) as stage:
             await play(stage, story)
 
     try:
