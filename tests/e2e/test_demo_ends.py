@@ -149,6 +149,7 @@ def test_a_reader_that_leaves_ends_it_quietly(demo: Demo) -> None:
 
 
 @pytest.mark.ahead
+@pytest.mark.timeout(400)
 def test_the_command_line_works_on_a_running_site(demo: Demo) -> None:
     demo.read_until("the scenario is over")
     on = demo.pilegate("on", "n2-4", "--for", "10m")
