@@ -56,7 +56,7 @@ def supervise(folder: Path) -> None:
     supervisor.LONGEST_PAUSE_S = 0.2
     # A part that is to be killed says so: any other one has the time it needs.
     ignores = any(does.read_text() == "ignore" for does in folder.glob("*.does"))
-    supervisor.STOP_S = 1.0 if ignores else 60.0
+    supervisor.STOP_S = 5.0 if ignores else 60.0
     program = [sys.executable, "-m", "tests.support.run_parts", str(folder)]
     try:
         with_broker = (folder / "broker.does").exists()
