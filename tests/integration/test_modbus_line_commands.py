@@ -114,7 +114,7 @@ def test_a_line_is_scanned_at_several_speeds(
     assert lines[2].startswith("unit 6 (19200 baud, N1): sdm630: voltage_v 2")
     # a pseudo-terminal has no speed: who was found is not asked again
     assert "19200 baud, N1: 4 units, at most" in err
-    assert "9600 baud, N1: 1 units, at most" in err
+    assert "9600 baud, N1: 1 unit, at most" in err
     path = tmp_path / "found.yaml"
     path.write_text(f"site: {{id: found}}\n{snippet_of(out)}stations: []\n")
     site = load_site(path)
