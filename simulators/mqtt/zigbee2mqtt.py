@@ -66,6 +66,7 @@ class ZigbeePlug(Plug):
         self._told: dict[str, float] = {}
         self._told_s = -SHORTEST_GAP_S
         self._is_new = True
+        self._answers_until_s = 0.0
 
     @property
     def base(self) -> str:
@@ -90,6 +91,7 @@ class ZigbeePlug(Plug):
         self._is_new = True
 
     def obey(self, message: Message, now_s: float, received_ns: int) -> list[Message]:
+        self._answers_until_s = now_s + self.ANSWER_S
         path = message.topic.removeprefix(f"{self.base}/{self.topic}/").split("/")
         request = parsed(message.payload)
         if not isinstance(request, dict):
@@ -131,8 +133,8 @@ class ZigbeePlug(Plug):
             self._note_relays()
             self._note(now_s, forced=True)
             return [self._publication()]
-        if now_s - self._told_s < SHORTEST_GAP_S:
-            return []
+        if now_s - self._told_s < SHORTEST_GAP_S or now_s < self._answers_until_s:
+            return []  # a report never overtakes an answer, which shows the cache of before
         is_due = self.report_s is not None and now_s - self._told_s >= self.report_s
         return [self._publication()] if self._note(now_s, forced=is_due) else []
 

@@ -431,6 +431,21 @@ def test_zigbee_power_is_read_only_where_the_plug_lets_it() -> None:
         assert [document_on([m], "zigbee2mqtt/p1")["power"] for m in said] == [460] * can_be_asked
 
 
+def test_zigbee_a_report_does_not_overtake_an_answer_that_is_older() -> None:
+    bench = PlugBench("zigbee2mqtt")
+    bench.tick(0.0)
+    bench.load(460, 1.0)
+    bench.tell("zigbee2mqtt/p1/set", {"state": "ON"}, 1.0)
+    bench.run(1.1, 20.0)
+    [answer] = bench.tell("zigbee2mqtt/p1/set", {"state": "OFF"}, 30.0)
+    assert document_on([answer], "zigbee2mqtt/p1")["power"] == 460
+    [out] = bench.said
+    assert bench.tick(31.0 - 0.5 * out.delay_s) != []  # long after it
+    bench.load(460, 32.0)
+    bench.tell("zigbee2mqtt/p1/set", {"state": "ON"}, 50.0)
+    assert bench.tick(50.0 + 0.5 * out.delay_s) == []
+
+
 def test_zigbee_two_endpoints_and_power_on_behaviour() -> None:
     names = {"relay_on": PlugName("state_l{channel}"), "power_w": PlugName("power_l{channel}")}
     bench = PlugBench("zigbee2mqtt", channels=2, names=names)
