@@ -40,6 +40,8 @@ RIPPLE_SHARE = 0.02
 RESISTIVE_FACTOR = 0.99
 CHARGER_FACTOR = 0.97
 """Between the two a power factor says nothing: meters are off by a hundredth."""
+LEAP_SHARE = 0.25
+"""A step of more is no ripple: a charger that changes its packs, or goes to its next stage."""
 ENOUGH = 4
 """Samples that a judgement needs."""
 
@@ -129,10 +131,11 @@ def _settled(plugged: Plugged, before_w: float, power_w: float, elapsed_ms: int)
         return plugged._replace(steady_w=power_w, highest_w=power_w)
     share = min(1.0, elapsed_ms / STEADY_MS)
     steady_w = plugged.steady_w + (power_w - plugged.steady_w) * share
+    plugged = plugged._replace(steady_w=steady_w, highest_w=max(plugged.highest_w, steady_w))
     step = (power_w - before_w) / max(power_w, before_w)
+    if abs(step) > LEAP_SHARE:
+        return plugged
     return plugged._replace(
-        steady_w=steady_w,
-        highest_w=max(plugged.highest_w, steady_w),
         steps=plugged.steps + 1,
         squared=plugged.squared + step * step,
     )

@@ -72,6 +72,14 @@ def test_a_small_motor_is_told_by_its_ripple() -> None:
     assert found.ripple == pytest.approx(0.04, abs=0.02)
 
 
+def test_a_charger_that_changes_its_packs_does_not_ripple() -> None:
+    machine = Machine()
+    machine.switch_on()
+    for watts in [700.0] * 60 + [80.0] * 20 + [700.0] * 60:
+        machine.sample(watts, current_a=watts / 230 / 0.6)
+    assert machine.reasons(FactKind.OUTLET_ALARM) == []
+
+
 def test_a_small_heater_is_one_and_no_alarm() -> None:
     found = seen(Appliance(ApplianceSettings(power_w=120)), 10)
     assert (found.kind, found.confidence) == (Kind.APPLIANCE, 0.8)
