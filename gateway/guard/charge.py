@@ -23,7 +23,12 @@ PRECHARGE_RATIO = 2.0
 """A plateau that has risen by this since a taper shows that it was none: a flat battery is charged
 at a trickle first. One settling time is enough to say so."""
 LOAD_MS = 5_000
-"""A load lasts: a spike when the relay closes, or a charger's fan that tries itself, does not."""
+"""A load lasts: a charger's fan that tries itself does not."""
+STRONG_W = 30.0
+"""A charge at its power is more than a fan (the AP3000 family's peak that tells one from no load:
+domain facts, section 2), and is one"""
+STRONG_LOAD_MS = 1_800
+"""after two or three polls: a spike when the relay closes is over before."""
 
 _FULL = Full()
 _NO_LOAD = NoLoad()
@@ -56,7 +61,8 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
         above_since_ms=_since(charge.above_since_ms, at_ms, lasts=power_w > taper_w),
     )
     charge = _tapering(charge, at_ms, full.settle_s * 1000)
-    load_seen = charge.load_seen or _lasted_ms(charge.load_since_ms, at_ms) >= LOAD_MS
+    load_ms = STRONG_LOAD_MS if power_w >= STRONG_W else LOAD_MS
+    load_seen = charge.load_seen or _lasted_ms(charge.load_since_ms, at_ms) >= load_ms
     float_since_ms, reference_w = _floating(
         charge,
         power_w,
