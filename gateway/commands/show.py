@@ -112,12 +112,28 @@ def _evidence(data: Mapping[str, Any]) -> str:
 
 
 def _account(data: Mapping[str, Any]) -> str:
-    parts = []
+    parts = [_course(data)]
     if data.get("energy_mwh") is not None:
         parts.append(f"{energy(data['energy_mwh'])} Wh")
     if data.get("duration_ms") is not None:
         parts.append(f"in {format_duration(data['duration_ms'] / 1000)}")
-    return " ".join(parts)
+    return " ".join(parts).strip()
+
+
+def _course(data: Mapping[str, Any]) -> str:
+    """Say by which course of power a charge was judged to be over."""
+    evidence = data.get("evidence") or {}
+    held = format_duration(round(evidence["held_ms"] / 1000)) if "held_ms" in evidence else ""
+    if "peak_w" in evidence:
+        return f"at most {power(evidence['peak_w'])} W in {held},"
+    if "way_down" not in evidence:
+        return f"{_evidence(data)}," if "value" in evidence else ""
+    how = "after a taper" if evidence["way_down"] == "taper" else "suddenly"
+    fell = evidence.get("before_zero_w")
+    level = f"at most {power(evidence['stays_w'])} W for {held}"
+    if fell is None:
+        return f"floats {how} from {power(evidence['plateau_w'])} W, {level},"
+    return f"from {power(fell)} W {how} to {level},"
 
 
 def date_time(utc_ms: int) -> str:

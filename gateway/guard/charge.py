@@ -10,8 +10,10 @@ taper), *no load* (nothing ever drew power) and none of them (a dip, a re-top, a
 from __future__ import annotations
 
 from math import exp
+from typing import Any
 
 from gateway.core.reasons import Reason
+from gateway.guard.evidence import Recent
 from gateway.guard.limits import Full, Limits, NoLoad, Rule, Unplugged
 from gateway.guard.state import Charge, Finding
 
@@ -48,6 +50,7 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
     taper_w = _taper_threshold_w(full, plateau_w)
 
     zero = power_w < zero_w
+    was = charge
     charge = charge._replace(
         load_since_ms=_since(charge.load_since_ms, at_ms, lasts=power_w >= load_w),
         peak_w=max(charge.peak_w, power_w),
@@ -70,7 +73,7 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
         full,
         lasts=load_seen and power_w <= _float_threshold_w(full, plateau_w),
     )
-    return charge._replace(
+    return _watched(was, charge, power_w, at_ms)._replace(
         sample_ms=at_ms,
         load_seen=load_seen,
         before_zero_w=charge.before_zero_w if zero else power_w,
@@ -107,6 +110,24 @@ def _tapering(charge: Charge, at_ms: int, settle_ms: float) -> Charge:
     )
 
 
+def _watched(was: Charge, charge: Charge, power_w: float, at_ms: int) -> Charge:
+    """Keep what an end says about its course: the level that stays, and what came back."""
+    zero_w, rest_w, returns, gone_ms = was.zero_w, was.rest_w, was.returns, was.longest_gone_ms
+    if charge.zero_since_ms is not None:
+        zero_w = power_w if charge.zero_since_ms == at_ms else max(zero_w, power_w)
+    elif was.zero_since_ms is not None and was.load_seen:
+        returns += 1
+        gone_ms = max(gone_ms, at_ms - was.zero_since_ms)
+    if charge.rest_since_ms is not None:
+        rest_w = power_w if charge.rest_since_ms == at_ms else max(rest_w, power_w)
+    return charge._replace(zero_w=zero_w, rest_w=rest_w, returns=returns, longest_gone_ms=gone_ms)
+
+
+def falls(charge: Charge, at_ms: int) -> bool:
+    """Say whether the sample of this moment was the first at zero, or the first at rest."""
+    return at_ms in (charge.zero_since_ms, charge.rest_since_ms)
+
+
 def ending(charge: Charge, limits: Limits, now_ms: int) -> Finding | None:
     """Say whether the charge has ended by itself.
 
@@ -140,7 +161,9 @@ def _zero(charge: Charge, limits: Limits) -> Finding | None:
         "plateau_w": round(charge.plateau_w, 1),
         "before_zero_w": round(charge.before_zero_w, 1),
         "tapered": charge.tapered,
+        "threshold_w": rule.below_w,
         "held_ms": held_ms,
+        **_course(charge, charge.zero_w),
     }
     if charge.tapered and limits.full is not None:
         return _finding(Reason.FULL, limits.full, evidence)
@@ -165,12 +188,24 @@ def _float(charge: Charge, limits: Limits) -> Finding | None:
     return None
 
 
-def _level(charge: Charge, threshold_w: float, held_ms: int) -> dict[str, float | int | bool]:
+def _course(charge: Charge, stays_w: float) -> dict[str, Any]:
+    """Say how power went down, where it stays, and whether it had come back before."""
+    return {
+        "way_down": "taper" if charge.tapered else "sudden",
+        "stays_w": round(stays_w, 1),
+        "returns": charge.returns,
+        "longest_gone_ms": charge.longest_gone_ms,
+        "fall": Recent(charge.fall, charge.sample_ms or 0),
+    }
+
+
+def _level(charge: Charge, threshold_w: float, held_ms: int) -> dict[str, Any]:
     return {
         "plateau_w": round(charge.plateau_w, 1),
         "float_w": round(charge.before_zero_w, 1),
         "threshold_w": round(threshold_w, 1),
         "held_ms": held_ms,
+        **_course(charge, charge.rest_w),
     }
 
 
@@ -212,7 +247,7 @@ def _lasted_ms(since_ms: int | None, at_ms: int) -> int:
     return -1 if since_ms is None else at_ms - since_ms
 
 
-def _finding(reason: Reason, rule: Rule, evidence: dict[str, float | int | bool]) -> Finding:
+def _finding(reason: Reason, rule: Rule, evidence: dict[str, Any]) -> Finding:
     return Finding(
         reason=reason,
         action=rule.action,

@@ -147,6 +147,8 @@ def _deliver(turn: Turn, sample: Sample) -> None:
     charge = state.charge
     if sample.power_w is not None and charge is not None:
         charge = charges.follow(charge, sample.power_w, sample.at_ms, turn.limits)
+        if charges.falls(charge, sample.at_ms):
+            charge = charge._replace(fall=state.recent)
     plugged = load.follow(state.plugged, sample)
     turn.state = state._replace(energy=counted, charge=charge, plugged=plugged)
 

@@ -119,6 +119,16 @@ class Charge(NamedTuple):
     """What the plateau was when it tapered."""
     float_since_ms: int | None = None
     float_reference_w: float = 0.0
+    zero_w: float = 0.0
+    """The highest power since it went to zero."""
+    rest_w: float = 0.0
+    """The highest power since it rests, or is pulsed."""
+    returns: int = 0
+    """How often power came back after it had been at zero: change-overs, pauses, re-tops."""
+    longest_gone_ms: int = 0
+    """How long it was gone at most before it came back."""
+    fall: tuple[Sample, ...] = ()
+    """The samples up to the first at zero, or at rest."""
 
 
 class Energy(NamedTuple):
