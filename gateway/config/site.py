@@ -13,6 +13,7 @@ from gateway.config.merge import Layer, read_layer
 from gateway.config.site_buses import Hardware, read_folders, read_hardware
 from gateway.config.site_file import (
     FilePath,
+    FlightsItem,
     GuardItem,
     PromiseItem,
     ServeItem,
@@ -28,6 +29,7 @@ from gateway.config.site_model import (
     Bus,
     Channel,
     Device,
+    FlightSettings,
     GuardSettings,
     MqttBus,
     MqttDevice,
@@ -54,6 +56,7 @@ __all__ = [
     "Bus",
     "Channel",
     "Device",
+    "FlightSettings",
     "GuardSettings",
     "MqttBus",
     "MqttDevice",
@@ -143,6 +146,7 @@ def _read_settings(found: Findings, base: Path) -> _Settings | None:
             socket_group=guard.socket_group,
             journal_max_mb=guard.journal_max_mb,
             minutes_retention_days=guard.minutes_retention_days,
+            flights=FlightSettings(**(guard.flights or FlightsItem()).model_dump()),
         ),
         serve=serve,
     )

@@ -103,6 +103,19 @@ class PromiseItem(FileModel):
     """Longest time from an overload to its off frame, in ms."""
 
 
+class FlightsItem(FileModel):
+    """Flight recorder: samples before and after every end, cut-off and alarm."""
+
+    before_s: int = Field(default=120, ge=10, le=600)
+    """How long before it samples are kept, in s."""
+    after_s: int = Field(default=60, ge=5, le=600)
+    """How long after it, in s."""
+    max_mb: int = Field(default=64, ge=1, le=100_000)
+    """Largest size of all records, in MB; it counts towards journal_max_mb."""
+    retention_days: int = Field(default=30, ge=1, le=3_650)
+    """How long records are kept, in days."""
+
+
 class GuardItem(FileModel):
     """Settings of the guard process."""
 
@@ -112,6 +125,8 @@ class GuardItem(FileModel):
     """Largest size of the journal, in MB."""
     minutes_retention_days: int = Field(default=30, ge=1, le=3_650)
     """How long minute aggregates are kept, in days."""
+    flights: FlightsItem | None = None
+    """Flight recorder."""
 
 
 class TlsItem(FileModel):

@@ -166,6 +166,16 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlightSettings:
+    """What the flight recorder keeps."""
+
+    before_s: int = 120
+    after_s: int = 60
+    max_mb: int = 64
+    retention_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuardSettings:
     """Settings of the guard process."""
 
@@ -173,6 +183,7 @@ class GuardSettings:
     """Members of this group may use the control socket."""
     journal_max_mb: int = 512
     minutes_retention_days: int = 30
+    flights: FlightSettings = field(default_factory=FlightSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

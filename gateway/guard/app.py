@@ -7,13 +7,13 @@ import contextlib
 import logging
 import signal
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from drivers import BUSES, BusDriver
 from gateway.config import Site
-from gateway.core.clock import Clock, SystemClock
+from gateway.core.clock import Clock, Now, SystemClock
 from gateway.core.errors import PilegateError
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import OutletId
@@ -21,6 +21,8 @@ from gateway.core.reasons import Reason
 from gateway.guard.commands import Commands
 from gateway.guard.control import ControlServer
 from gateway.guard.fleet import Fleet
+from gateway.guard.flight import Flights
+from gateway.guard.flight_record import Run
 from gateway.guard.interrupted import first_entry, latches_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_chores import Keep
@@ -31,7 +33,7 @@ from gateway.guard.model import BusState, DeviceState, Sample
 from gateway.guard.outlet import Outlet
 from gateway.guard.recorder import FactRecorder
 from gateway.guard.service import Service
-from gateway.guard.state import Note, Phase, RequestOff
+from gateway.guard.state import Alive, Note, OutletState, Phase, RequestOff
 from gateway.guard.state_lock import StateLock
 from gateway.guard.views import Views
 from gateway.link.journal import JournalReader, journal_path
@@ -46,6 +48,8 @@ TICK_MS = 1_000
 TICK_SLICES = 100
 COUNT_AFTER_S = 0.004
 """Samples are counted so much later than they are judged."""
+FLIGHTS_AT_ONCE = 8
+"""Flight records that are closed in one slice of a tick: when all outlets stop, so do these."""
 FIRST_READ_S = 5.0
 """How long a start waits for every bus to be read once."""
 FIRST_WRITE_S = 10.0
@@ -71,6 +75,8 @@ class Guard:
         settings = site.guard
         keep = Keep(
             minutes_days=settings.minutes_retention_days,
+            flights_days=settings.flights.retention_days,
+            flights_bytes=settings.flights.max_mb * 1024 * 1024,
             largest_bytes=settings.journal_max_mb * 1024 * 1024,
         )
         path = journal_path(state_dir)
@@ -84,7 +90,13 @@ class Guard:
             self._first = first_entry(
                 reader, leases, now, version=self.version, boot_id=self.boot_id
             )
-        self.recorder = FactRecorder(self.journal, self.clock, self._on_note)
+        self.flights = Flights(
+            before_ms=settings.flights.before_s * 1000,
+            after_ms=settings.flights.after_s * 1000,
+            run=Run(site=site.id, version=self.version, boot_id=self.boot_id),
+            put=self.journal.put_flight,
+        )
+        self.recorder = FactRecorder(self.journal, self.clock, self._on_note, self._on_entry)
         self.fleet = Fleet(
             site,
             clock=self.clock,
@@ -106,7 +118,8 @@ class Guard:
         self.drivers = self._drivers()
         self.metrics = Metrics(self.fleet, self.journal, self.drivers, self.clock)
         self._minutes = Minutes()
-        self._uncounted: list[tuple[Outlet, Sample]] = []
+        self._uncounted: list[tuple[Outlet, Sample | Alive]] = []
+        self._counting = False
         self._miscounted = False
         self._stop = asyncio.Event()
         self.control = ControlServer(
@@ -168,21 +181,38 @@ class Guard:
         while True:
             for part in slices:
                 self.fleet.tick(part)
+                with self._told_once():
+                    self.flights.close_due(self.clock.now().mono_ms, FLIGHTS_AT_ONCE)
                 await asyncio.sleep(TICK_MS / 1000 / len(slices))
 
     def _find_answer(self, request_id: str) -> RequestRecord | None:
         with JournalReader(self.journal.path) as reader:
             return reader.request(request_id)
 
-    def _on_sample(self, outlet: Outlet, sample: Sample) -> None:
+    def _on_sample(self, outlet: Outlet, event: Sample | Alive) -> None:
         """Note the sample for later: statistics wait until a cut-off it may cause has left."""
-        if not self._uncounted:
+        self._uncounted.append((outlet, event))
+        self._count_soon()
+
+    def _on_entry(
+        self, outlet: Outlet, notes: list[Note], before: OutletState, now: Now, ticket: Ticket
+    ) -> None:
+        """Note for later what the flight recorder has to keep."""
+        self.flights.happened(outlet, notes, before, now, ticket)
+        self._count_soon()
+
+    def _count_soon(self) -> None:
+        if not self._counting:
+            self._counting = True
             asyncio.get_running_loop().call_later(COUNT_AFTER_S, self._count)
-        self._uncounted.append((outlet, sample))
 
     def _count(self) -> None:
-        """Count samples, and gather minutes of outlets in use."""
-        samples, self._uncounted = self._uncounted, []
+        """Count samples, gather minutes of outlets in use, and feed the flight recorder."""
+        self._counting = False
+        seen, self._uncounted = self._uncounted, []
+        with self._told_once():
+            self.flights.take(seen, self.clock.now())
+        samples = [(outlet, event) for outlet, event in seen if isinstance(event, Sample)]
         self.metrics.samples(len(samples))
         for outlet, sample in samples:
             try:
@@ -191,6 +221,16 @@ class Guard:
                 if not self._miscounted:
                     log.exception("outlet %s: a sample was not counted; told once", outlet.id)
                 self._miscounted = True
+
+    @contextlib.contextmanager
+    def _told_once(self) -> Iterator[None]:
+        """Go on without the flight recorder where it fails: outlets come first."""
+        try:
+            yield
+        except Exception:
+            if not self._miscounted:
+                log.exception("the flight recorder failed; told once")
+            self._miscounted = True
 
     def _gather(self, outlet: Outlet, sample: Sample) -> None:
         total_uj = outlet.state.energy.total_uj
@@ -302,6 +342,8 @@ class Guard:
 
     async def _close(self) -> None:
         self._count()
+        with self._told_once():
+            self.flights.close_all()
         for minute in self._minutes.close_all():
             self._keep(minute)
         now = self.clock.now()

@@ -14,7 +14,8 @@ from gateway.guard.outlet import Outlet, Recorder
 from gateway.guard.state import Alive, Latch, Written
 from gateway.link.messages import OutletView
 
-OnSample = Callable[[Outlet, Sample], None]
+OnSample = Callable[[Outlet, Sample | Alive], None]
+"""Told of everything that was measured or heard of an outlet, after it was judged."""
 
 
 class Fleet:
@@ -76,7 +77,9 @@ class Fleet:
         self._count_sample(owner, sample)
 
     def on_alive(self, outlet: OutletId, at_ms: int) -> None:
-        self.outlets[outlet].feed(Alive(at_ms))
+        owner, event = self.outlets[outlet], Alive(at_ms)
+        owner.feed(event)
+        self._count_sample(owner, event)
 
     def on_write(self, outlet: OutletId, wanted_on: bool, result: WriteResult) -> None:
         self.outlets[outlet].feed(Written(wanted_on=wanted_on, result=result))

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.core.facts import Fact
+from gateway.guard.flight_record import Flight
 from gateway.guard.journal_chores import Keep
 from gateway.guard.journal_entry import Entry, JournalFull, NotWritten, Ticket
 from gateway.guard.journal_queue import Queue
 from gateway.guard.journal_schema import open_journal
+from gateway.guard.journal_spare import Spare
 from gateway.guard.journal_sql import last_seq
 from gateway.guard.journal_writer import Outcome, State, Writer
 
@@ -41,6 +43,7 @@ class Figures:
 
     waiting: int
     dropped_facts: int
+    dropped_flights: int
     retries: int
     size_bytes: int
     last_seq: int
@@ -66,7 +69,10 @@ class Journal:
         db = open_journal(path)
         self._last_seq = last_seq(db)
         self._queue = Queue(capacity, reserve)
-        self._writer = Writer(path, db, self._queue, keep or Keep(), self._hand_over)
+        self._spare = Spare()
+        self._writer = Writer(
+            path, db, self._queue, self._spare, keep=keep or Keep(), deliver=self._hand_over
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outcomes: deque[Outcome] = deque()
         self._delivering = False
@@ -113,6 +119,15 @@ class Journal:
         self._wake_soon()
         return ticket
 
+    def put_flight(self, flight: Flight) -> None:
+        """Queue a flight record, to be written when there is nothing else to write.
+
+        Never refuses and never waits; what finds no room, or no disk, is dropped and counted.
+        """
+        if not self._queue.closed:
+            self._spare.put(flight)
+            self._wake_soon()
+
     def _wake_soon(self) -> None:
         """Wake the writer once the frame that switches off has left.
 
@@ -141,6 +156,7 @@ class Journal:
         return Figures(
             waiting=len(self._queue),
             dropped_facts=self._queue.dropped_facts,
+            dropped_flights=self._spare.dropped,
             retries=self._writer.retries,
             size_bytes=self._writer.size_bytes,
             last_seq=self._last_seq,

@@ -13,6 +13,9 @@ from gateway.core.clock import EARLIEST_UTC_MS
 DAY_MS = 86_400_000
 CHUNK_ROWS = 500
 
+CHUNK_FLIGHTS = 50
+"""A record is a few pages of the file; a minute is a line in one."""
+
 KEEP_REQUESTS_DAYS = 7
 KEEP_FACTS_DAYS = 7
 """Facts younger than this are never deleted (T/GBC 48-2025: data kept at least 7 days)."""
@@ -23,8 +26,11 @@ class Keep:
     """What is kept, and for how long."""
 
     minutes_days: int = 30
+    flights_days: int = 30
+    flights_bytes: int = 64 * 1024 * 1024
+    flights: int = 20_000
     largest_bytes: int = 512 * 1024 * 1024
-    """Above it the oldest minutes go first, then facts older than 7 days."""
+    """Above it flight records go first, then the oldest minutes, then facts older than 7 days."""
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
@@ -45,9 +51,17 @@ def prune(db: sqlite3.Connection, utc_ms: int, keep: Keep) -> bool:
             return True
         if _delete_requests(db, utc_ms - KEEP_REQUESTS_DAYS * DAY_MS):
             return True
+        if _delete_flights(db, utc_ms - keep.flights_days * DAY_MS):
+            return True
+    if _too_many_flights(db, keep):
+        return _delete_oldest_flights(db)
     if used_bytes(db) <= keep.largest_bytes:
         return False
-    return _delete_minutes(db, utc_ms) or _delete_facts(db, utc_ms - KEEP_FACTS_DAYS * DAY_MS)
+    return (
+        _delete_oldest_flights(db)
+        or _delete_minutes(db, utc_ms)
+        or _delete_facts(db, utc_ms - KEEP_FACTS_DAYS * DAY_MS)
+    )
 
 
 def _delete_minutes(db: sqlite3.Connection, before_utc_ms: int) -> bool:
@@ -66,6 +80,29 @@ def _delete_requests(db: sqlite3.Connection, before_utc_ms: int) -> bool:
         (before_utc_ms, CHUNK_ROWS),
     )
     return done.rowcount > 0
+
+
+def _too_many_flights(db: sqlite3.Connection, keep: Keep) -> bool:
+    count, size_bytes = db.execute("SELECT count(*), total(bytes) FROM flights").fetchone()
+    return bool(count > keep.flights or size_bytes > keep.flights_bytes)
+
+
+def _delete_oldest_flights(db: sqlite3.Connection) -> bool:
+    done = db.execute(
+        "DELETE FROM flights WHERE seq IN (SELECT seq FROM flights ORDER BY seq LIMIT ?)",
+        (CHUNK_FLIGHTS,),
+    )
+    return done.rowcount > 0
+
+
+def _delete_flights(db: sqlite3.Connection, before_utc_ms: int) -> bool:
+    """Delete old records, the oldest by number first; by a clock that was not set none is old."""
+    oldest = db.execute(
+        "SELECT seq, utc_ms FROM flights ORDER BY seq LIMIT ?", (CHUNK_FLIGHTS,)
+    ).fetchall()
+    old = [seq for seq, utc_ms in oldest if EARLIEST_UTC_MS <= utc_ms < before_utc_ms]
+    # What came before an old one is as old, whatever the clock said then.
+    return bool(old) and db.execute("DELETE FROM flights WHERE seq <= ?", old[-1:]).rowcount > 0
 
 
 def _delete_facts(db: sqlite3.Connection, before_utc_ms: int) -> bool:

@@ -54,6 +54,7 @@ class Queue:
         self._kept_ticket = Ticket()
         self._changed = threading.Condition()
         self._overflown = False
+        self._woken = False
         self._closed_at_s: float | None = None
         self.dropped_facts = 0
 
@@ -94,8 +95,9 @@ class Queue:
         return ticket
 
     def wake(self) -> None:
-        """Have the writer look at what waits."""
+        """Have the writer look at what waits, here or elsewhere."""
         with self._changed:
+            self._woken = True
             self._changed.notify()
 
     def take(self, wait_s: float, not_before_s: float) -> list[Waiting]:
@@ -107,6 +109,7 @@ class Queue:
         with self._changed:
             if not self._entries and not self._overflown:
                 self._changed.wait_for(self._awake, wait_s)
+            self._woken = False
             while self._entries and not self._hurry():
                 left_s = not_before_s - time.monotonic()
                 if left_s <= 0:
@@ -135,7 +138,8 @@ class Queue:
             return left
 
     def _awake(self) -> bool:
-        return bool(self._entries) or self._overflown or self._closed_at_s is not None
+        closed = self._closed_at_s is not None
+        return bool(self._entries) or self._overflown or self._woken or closed
 
     def _hurry(self) -> bool:
         full = len(self._entries) >= MOST_IN_BATCH

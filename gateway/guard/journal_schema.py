@@ -91,7 +91,26 @@ CREATE TABLE minutes (
 ) STRICT, WITHOUT ROWID;
 """
 
-_MIGRATIONS: tuple[str, ...] = (_TABLES,)
+_FLIGHTS = """
+-- Named by the first fact it is about; last_seq is the last one of the same step.
+CREATE TABLE flights (
+  seq INTEGER PRIMARY KEY,
+  last_seq INTEGER NOT NULL,
+  outlet TEXT NOT NULL,
+  utc_ms INTEGER NOT NULL,
+  quality TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  samples INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  header BLOB NOT NULL,
+  rows BLOB NOT NULL
+) STRICT;
+-- Also what is counted when old records are looked for: the records themselves lie elsewhere.
+CREATE INDEX flights_by_outlet ON flights (outlet, seq, bytes);
+"""
+
+_MIGRATIONS: tuple[str, ...] = (_TABLES, _FLIGHTS)
 """Entry n leads from schema n to schema n + 1."""
 
 assert len(_MIGRATIONS) == SCHEMA_VERSION

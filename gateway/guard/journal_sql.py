@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.core.facts import Fact
 from gateway.core.ids import uuid7
+from gateway.guard.flight_record import MadeFlight
 from gateway.guard.journal_entry import Change, DropLatch, DropLease, DropLock, Entry
 from gateway.link.records import (
     LatchRecord,
@@ -82,6 +83,18 @@ def write_entry(db: sqlite3.Connection, seq: int, entry: Entry) -> tuple[Fact, .
     for change in entry.changes:
         _apply(db, change)
     return tuple(facts)
+
+
+def write_flight(db: sqlite3.Connection, made: MadeFlight) -> None:
+    """Write a flight record."""
+    head, last_seq, header, rows = made
+    db.execute(
+        "INSERT OR REPLACE INTO flights VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(head.seq, last_seq, head.outlet, head.utc_ms, head.quality),
+            *(head.kind, head.reason, head.samples, len(header) + len(rows), header, rows),
+        ),
+    )
 
 
 def _apply(db: sqlite3.Connection, change: Change) -> None:

@@ -7,6 +7,7 @@ nothing that was taken from the queue is given up before the guard stops.
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 import threading
 import time
@@ -17,11 +18,13 @@ from pathlib import Path
 
 from gateway.core.errors import FixInstallation, PilegateError
 from gateway.core.facts import Fact
+from gateway.guard.flight_record import Flight, MadeFlight
 from gateway.guard.journal_chores import Keep, prune, used_bytes
 from gateway.guard.journal_entry import NotWritten, Ticket
 from gateway.guard.journal_queue import Queue, Waiting
 from gateway.guard.journal_schema import WAL_LIMIT_BYTES, open_journal
-from gateway.guard.journal_sql import last_seq, write_entry
+from gateway.guard.journal_spare import Spare
+from gateway.guard.journal_sql import last_seq, write_entry, write_flight
 from gateway.link.journal import is_locked
 
 GATHER_S = 0.05
@@ -29,6 +32,10 @@ GATHER_S = 0.05
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 CHORES_EVERY_S = 60.0
+LEFT_FOR_FACTS_BYTES = 32 * 1024 * 1024
+"""With less room on the disk no flight record is written."""
+NEXT_SPARE_S = 1.0
+"""How soon flight records are tried again that could not be written, or have no number yet."""
 NEXT_CHUNK_S = 0.02
 
 log = logging.getLogger(__name__)
@@ -75,6 +82,8 @@ class Writer(threading.Thread):
         path: Path,
         db: sqlite3.Connection,
         queue: Queue,
+        spare: Spare,
+        *,
         keep: Keep,
         deliver: Callable[[Sequence[Outcome]], None],
     ) -> None:
@@ -82,6 +91,8 @@ class Writer(threading.Thread):
         self._path = path
         self._db: sqlite3.Connection | None = db
         self._queue = queue
+        self._spare = spare
+        self._spare_s = 0.0
         self._keep = keep
         self._deliver = deliver
         self._identity = _identity(path)
@@ -98,14 +109,14 @@ class Writer(threading.Thread):
         """Write until the queue is closed and empty, or the time to drain is over."""
         try:
             while not self._over():
-                batch = self._queue.take(
-                    max(self._chores_s - time.monotonic(), 0), self._committed_s + GATHER_S
-                )
+                batch = self._queue.take(self._wait_s(), self._committed_s + GATHER_S)
                 if batch:
                     self.in_hand = tuple(batch)
                     self._write(batch)
                 elif not self._queue.closed and time.monotonic() >= self._chores_s:
                     self._chores()
+                elif len(self._spare):
+                    self._write_spare()
         finally:
             self._close()
 
@@ -118,7 +129,13 @@ class Writer(threading.Thread):
                 log.debug("journal: closing: %s", err)
 
     def _over(self) -> bool:
-        return self._queue.given_up() or (self._queue.closed and self._queue.empty)
+        if self._queue.given_up():
+            return True
+        return self._queue.closed and self._queue.empty and not len(self._spare)
+
+    def _wait_s(self) -> float:
+        next_s = min(self._chores_s, self._spare_s) if len(self._spare) else self._chores_s
+        return max(next_s - time.monotonic(), 0)
 
     def _write(self, batch: list[Waiting]) -> None:
         """Write a batch however long it takes; alone what can't be written with others."""
@@ -169,6 +186,50 @@ class Writer(threading.Thread):
                 db.execute("ROLLBACK")
         self._seq = seq
         return written
+
+    def _write_spare(self) -> None:
+        """Write a few flight records, if all else is written; their trouble is nobody else's."""
+        if not self._queue.closed and time.monotonic() < self._spare_s:
+            return  # woken by something else
+        flights = self._spare.take()
+        if not flights:
+            # The facts they are about are written, and that is not told yet.
+            self._again_in(NEXT_SPARE_S)
+            return
+        try:
+            if shutil.disk_usage(self._path.parent).free < LEFT_FOR_FACTS_BYTES:
+                self._spare.drop(len(flights))
+            else:
+                self._transact_flights(flights)
+        except (OSError, sqlite3.Error, PilegateError) as err:
+            log.debug("journal: flight records wait: %s", err)
+            self._spare.put_back(flights)
+            self._again_in(LONGEST_PAUSE_S)
+
+    def _again_in(self, wait_s: float) -> None:
+        self._spare_s = time.monotonic() + wait_s
+        if self._queue.closed:
+            self._queue.pause(FIRST_PAUSE_S)
+
+    def _transact_flights(self, flights: list[Flight]) -> None:
+        made = [found for flight in flights if (found := self._make(flight)) is not None]
+        db = self._open()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for found in made:
+                write_flight(db, found)
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    def _make(self, flight: Flight) -> MadeFlight | None:
+        try:
+            return flight.make()
+        except _POISON as err:
+            log.warning("journal: a flight record can't be written: %r", err)
+            self._spare.drop(1)
+            return None
 
     def _open(self) -> sqlite3.Connection:
         if self._db is not None:

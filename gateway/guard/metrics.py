@@ -92,6 +92,10 @@ class _Now(Collector):
         yield _count("pilegate_journal_retries", "Writes tried again.", figures.retries)
         dropped = figures.dropped_facts
         yield _count("pilegate_journal_dropped_facts", "Facts that found no room.", dropped)
+        dropped = figures.dropped_flights
+        yield _count(
+            "pilegate_journal_dropped_flights", "Flight records that found no room.", dropped
+        )
 
     def _buses(self) -> Iterable[Metric]:
         use = GaugeMetricFamily(

@@ -36,13 +36,24 @@ class Journal(Protocol):
     def put_urgent(self, entry: Entry) -> Ticket: ...
 
 
+OnEntry = Callable[[Outlet, list[Note], OutletState, Now, Ticket], None]
+"""Told of what is being written down of an outlet, and of its state before it."""
+
+
 class FactRecorder:
     """Turns the notes of outlets into entries of the journal."""
 
-    def __init__(self, journal: Journal, clock: Clock, on_note: Callable[[Note], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        on_note: Callable[[Note], None],
+        on_entry: OnEntry | None = None,
+    ) -> None:
         self._journal = journal
         self._clock = clock
         self._on_note = on_note
+        self._on_entry = on_entry
         self._starts: dict[str, Ticket] = {}
 
     def start_of(self, lease_id: str) -> Ticket | None:
@@ -71,7 +82,10 @@ class FactRecorder:
             again = self._journal.put_urgent(_bare(entry))
             again.when_done(lambda last: _written(outlet, last, latch))
 
-        self._journal.put_urgent(entry).when_done(written)
+        ticket = self._journal.put_urgent(entry)
+        ticket.when_done(written)
+        if self._on_entry is not None:
+            self._on_entry(outlet, notes, before, now, ticket)
 
     def _start(self, outlet: Outlet, notes: list[Note], now: Now) -> None:
         lease = outlet.state.lease

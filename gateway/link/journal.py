@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from gateway.core.errors import FixInstallation, TryLater
 from gateway.core.facts import Fact
+from gateway.link.flight import FlightHead, FlightRecord, expand
 from gateway.link.records import (
     LatchRecord,
     LeaseRecord,
@@ -30,14 +31,18 @@ from gateway.link.records import (
 JOURNAL_NAME = "guard.db"
 """The journal in the guard's state directory."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 MOST_FACTS = 1_000
 """Facts in one page."""
+MOST_FLIGHTS = 200
+"""Flight records in one page."""
 MOST_MINUTES = 1_440
 """Minutes in one page: a day."""
 
 _MINUTE_MS = 60_000
+_FLIGHTS_SINCE = 2
+"""Schema from which on there are flight records."""
 
 
 def journal_path(state_dir: Path) -> Path:
@@ -118,6 +123,7 @@ class JournalReader:
                 self._db.execute("PRAGMA query_only = ON")
                 found = self._db.execute("PRAGMA user_version").fetchone()[0]
             check_version(path, found)
+            self._has_flights = found >= _FLIGHTS_SINCE
         except BaseException:
             self._db.close()
             raise
@@ -237,6 +243,63 @@ class JournalReader:
             },
         )
         return [_minute(row) for row in rows]
+
+    def flights(
+        self,
+        *,
+        outlet: str | None = None,
+        kind: str | None = None,
+        reason: str | None = None,
+        before_seq: int | None = None,
+        limit: int = MOST_FLIGHTS,
+    ) -> list[FlightHead]:
+        """Give the heads of up to ``limit`` flight records, newest first."""
+        if not self._has_flights:
+            return []
+        wanted = {"outlet": outlet, "kind": kind, "reason": reason}
+        tests = [f"{name} = :{name}" for name, value in wanted.items() if value is not None]
+        rows = self._rows(
+            "SELECT seq, outlet, utc_ms, quality, kind, reason, samples FROM flights"  # noqa: S608 - names of columns
+            f" WHERE {' AND '.join([*tests, 'seq < :before'])} ORDER BY seq DESC LIMIT :limit",
+            {
+                **wanted,
+                "before": (1 << 63) - 1 if before_seq is None else before_seq,
+                "limit": min(limit, MOST_FLIGHTS),
+            },
+        )
+        return [
+            FlightHead(
+                seq=row[0],
+                outlet=row[1],
+                utc_ms=row[2],
+                quality=row[3],
+                kind=row[4],
+                reason=row[5],
+                samples=row[6],
+            )
+            for row in rows
+        ]
+
+    def flight(self, seq: int) -> FlightRecord | None:
+        """Give the flight record that is about a fact, if there is one.
+
+        Raises FixInstallation for one that is damaged.
+        """
+        if not self._has_flights:
+            return None
+        rows = self._rows(
+            "SELECT header, rows FROM flights WHERE seq <= :seq AND last_seq >= :seq"
+            " ORDER BY seq DESC LIMIT 1",
+            {"seq": seq},
+        )
+        if not rows:
+            return None
+        try:
+            return expand(*rows[0])
+        except ValueError as err:
+            raise FixInstallation(
+                f"{self._path}: flight record {seq} is damaged ({err}): check the disk"
+            ) from err
 
     def _rows(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
         with self._lock, readable(self._path), _for_a_reader(self._path):
