@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from api import problems
 from api.dependencies import Services
 from api.edge import Edge
-from api.routes import buses, commands, events, groups, operations, outlets, tokens
+from api.routes import buses, commands, events, flights, groups, operations, outlets, tokens
 
 DESCRIPTION = """\
 What one gateway's charging outlets do, and commands for them.
@@ -27,12 +27,13 @@ TAGS = [
     {"name": "groups", "description": "Stations and piles."},
     {"name": "commands", "description": "On, off, reset, lock and unlock, with their verdicts."},
     {"name": "events", "description": "What happened, in order, once each."},
+    {"name": "flights", "description": "Samples before and after ends, cut-offs and alarms."},
     {"name": "buses", "description": "Lines, connections and devices."},
     {"name": "tokens", "description": "Who may use the API; for admins."},
     {"name": "operations", "description": "Health, readiness and figures."},
 ]
 
-ROOMS = (outlets, groups, commands, events, buses, tokens, operations)
+ROOMS = (outlets, groups, commands, events, flights, buses, tokens, operations)
 
 
 class _App(FastAPI):

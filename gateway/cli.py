@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "all-off": ("gateway.commands.all_off:all_off", "Switch everything off, guard or no guard."),
     "top": ("gateway.commands.top:top", "Show outlets and buses live."),
     "events": ("gateway.commands.events:events", "Show what happened, and follow it."),
+    "flights": ("gateway.commands.flights:flights", "Show and export flight records."),
     "check": ("gateway.commands.check:check", "Check a site file and print its bus plan."),
     "replay": ("gateway.commands.replay:replay", "Replay recorded charges, to try limits."),
     "profile": ("gateway.commands.profiles:profile", "Test device profiles, and list them."),

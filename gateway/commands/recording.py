@@ -12,6 +12,7 @@ from gateway.core.errors import CorrectFiles, Problem
 if TYPE_CHECKING:
     from gateway.guard.replay import Row
 
+SUFFIXES = (".csv", ".jsonl", ".ndjson")
 SECONDS, POWER = "seconds", "power_w"
 OPTIONAL = ("current_a", "voltage_v", "temperature_c")
 MOST_ROWS = 1_000_000
@@ -20,15 +21,16 @@ LARGEST = 1e6
 
 
 def recordings(paths: tuple[Path, ...]) -> list[Path]:
-    """List files, and the ``.csv`` files of folders. Raises CorrectFiles for what is neither."""
+    """List files, and the recordings of folders. Raises CorrectFiles for what is neither."""
     found: list[Path] = []
     problems: list[Problem] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             found += inside
             if not inside:
-                problems.append(Problem(str(path), None, "", "holds no .csv file"))
+                message = f"holds no {' or '.join(SUFFIXES)} file"
+                problems.append(Problem(str(path), None, "", message))
         elif path.is_file():
             found.append(path)
         else:

@@ -1,29 +1,28 @@
-"""``replay``: recorded charges through the protection, with today's limits or others."""
+"""``replay``: recorded charges and flight records through the protection, to try limits."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.commands.failure import Exit
-from gateway.commands.params import DURATION, Amount
+from gateway.commands.flight_file import is_flight_file
+from gateway.commands.params import DURATION
 from gateway.commands.recording import read_recording, recordings
+from gateway.commands.replay_flights import GOES_ON, FlightTrial, flight_json, flight_line
 from gateway.commands.settings import Settings, global_options, pass_settings
-from gateway.core.errors import CorrectFiles, CorrectInput, Problem
+from gateway.commands.trial import Trial
+from gateway.core.errors import CorrectFiles, Problem
 from gateway.core.units import format_duration
 
 if TYPE_CHECKING:
     from gateway.guard.limits import Limits
     from gateway.guard.replay import Happening, Replayed
-
-GOES_ON = "goes on"
-SHORTEST_POLL_S = 0.05
-LONGEST_POLL_S = 3_600.0
 
 
 @click.command()
@@ -42,14 +41,14 @@ LONGEST_POLL_S = 3_600.0
 @click.option(
     "--voltage",
     "voltage_v",
-    type=Amount(1, 500),
+    type=click.FloatRange(min=1, max=500),
     default=230.0,
     show_default=True,
     help="In V, where none was recorded.",
 )
 @click.option(
     "--power-factor",
-    type=Amount(0.05, 1),
+    type=click.FloatRange(min=0.05, max=1),
     default=1.0,
     show_default=True,
     help="Turns power into current where none was recorded.",
@@ -68,68 +67,77 @@ def replay(
     power_factor: float,
     as_json: bool,
 ) -> int:
-    """Replay recorded charges: FILEs with the columns seconds,power_w, or FOLDERs of them.
+    """Replay FILEs or FOLDERs of recordings, to try limits before they are set.
 
-    Tells how and when each would have ended with the default limits, with those of --outlet,
-    or with the ones of --set. Columns current_a, voltage_v and temperature_c are used where
-    they are. Touches no hardware, and needs no guard.
+    A flight record (.jsonl, from `pilegate flights --export`) is replayed at its own times, with
+    the limits it was recorded under; with --site, with today's limits of its outlet. Exit status 1
+    says that some record comes out in another way than it was recorded.
+
+    A recorded charge (.csv with the columns seconds,power_w) is replayed with the default limits.
+    Columns current_a, voltage_v and temperature_c are used where they are.
+
+    --outlet takes the limits of one outlet for all, --set changes them. Touches no hardware, and
+    needs no guard.
     """
-    from gateway.guard.replay import replay as play  # noqa: PLC0415 - the machine is slow to import
-
-    if not SHORTEST_POLL_S <= poll_s <= LONGEST_POLL_S:
-        raise CorrectInput(f"--poll: expected {SHORTEST_POLL_S:g}s to {LONGEST_POLL_S / 60:g}m")
-    limits = _limits(settings, outlet, changes)
-    ends: Counter[str] = Counter()
-    wrong: list[Problem] = []
+    site = None
+    if outlet is not None or settings.site_option is not None:
+        site = settings.site()
+    trial = Trial(changes)
+    base = None if outlet is None or site is None else asdict(site.outlet(outlet).limits)
+    charges = _Charges(
+        limits=trial.limits(base, f"outlet {outlet}"),
+        poll_s=poll_s,
+        voltage_v=voltage_v,
+        power_factor=power_factor,
+    )
+    flights = FlightTrial(trial, site, outlet)
     files = recordings(paths)
     width = max(len(file.name) for file in files)
     for file in files:
-        try:
-            rows = read_recording(file, voltage_v=voltage_v, power_factor=power_factor)
-        except CorrectFiles as error:
-            wrong += error.problems
-            continue
-        found = play(rows, limits, poll_s=poll_s)
-        ends[found.end.reason if found.end else GOES_ON] += 1
-        click.echo(json.dumps(_json(file, found)) if as_json else _line(file, found, width))
-    if len(files) > 1 and not as_json:
-        told = ", ".join(f"{count} {reason}" for reason, count in ends.most_common())
-        click.echo(f"{sum(ends.values())} recordings: {told or 'none could be read'}")
+        if is_flight_file(file):
+            for record in flights.play(file):
+                click.echo(json.dumps(flight_json(record)) if as_json else flight_line(record))
+        elif (found := charges.play(file)) is not None:
+            click.echo(json.dumps(_json(file, found)) if as_json else _line(file, found, width))
+    if not as_json:
+        _summary(charges, flights, len(files))
+    wrong = charges.problems + flights.problems
     if wrong:
         raise CorrectFiles(wrong)
-    return Exit.OK
+    return Exit.FAILED if flights.differs else Exit.OK
 
 
-def _limits(settings: Settings, outlet: str | None, changes: tuple[str, ...]) -> Limits:
-    from gateway.config.merge import merge, read_layer  # noqa: PLC0415 - pydantic is slow
-    from gateway.config.yaml_source import parse_yaml  # noqa: PLC0415
+@dataclass(kw_only=True)
+class _Charges:
+    """Replays recorded charges, and counts how they end."""
 
-    base: Any = {}
-    if outlet is not None:
-        base = asdict(settings.site().outlet(outlet).limits)
-    problems: list[Problem] = []
-    layers = []
-    if outlet is not None:
-        whole = parse_yaml(json.dumps(base), f"outlet {outlet}")
-        layers.append(read_layer(whole.data, whole, (), "outlet", problems))
-    for change in changes:
-        source = parse_yaml(_yaml(change), f"--set {change}")
-        layers.append(read_layer(source.data, source, (), "set", problems))
-    merged = merge(layers, problems)
-    if problems:
-        raise CorrectFiles(problems)
-    return merged.limits
+    limits: Limits
+    poll_s: float
+    voltage_v: float
+    power_factor: float
+    ends: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+
+    def play(self, file: Path) -> Replayed | None:
+        from gateway.guard.replay import replay as play  # noqa: PLC0415 - slow to import
+
+        try:
+            rows = read_recording(file, voltage_v=self.voltage_v, power_factor=self.power_factor)
+        except CorrectFiles as error:
+            self.problems += error.problems
+            return None
+        found = play(rows, self.limits, poll_s=self.poll_s)
+        self.ends[found.end.reason if found.end else GOES_ON] += 1
+        return found
 
 
-def _yaml(change: str) -> str:
-    """Write ``rule.field=value``, or ``rule=null``, as a rule of a limits section."""
-    key, equals, value = change.partition("=")
-    rule, dot, field = key.strip().partition(".")
-    if not equals or not rule or (dot and not field):
-        raise CorrectInput(
-            f"--set {change}: write RULE.FIELD=VALUE, like overpower.above_w=1000", field="set"
-        )
-    return f"{rule}: {{{field}: {value}}}" if dot else f"{rule}: {value}"
+def _summary(charges: _Charges, flights: FlightTrial, files: int) -> None:
+    if flights.records:
+        for line in flights.summary():
+            click.echo(line)
+    if charges.ends.total() > 1 or (files > 1 and not flights.records):
+        told = ", ".join(f"{count} {reason}" for reason, count in charges.ends.most_common())
+        click.echo(f"{charges.ends.total()} recordings: {told or 'none could be read'}")
 
 
 def _line(file: Path, found: Replayed, width: int) -> str:

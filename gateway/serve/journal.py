@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.core.facts import Fact
+from gateway.link.flight import FlightHead, FlightRecord
 from gateway.link.journal import JournalReader
 from gateway.link.records import MinuteRecord
 
@@ -52,6 +53,26 @@ class Journal:
         """Read the minutes of an outlet that start in [from, to), oldest first."""
         return await self._run(lambda reader: reader.minutes(outlet, from_utc_ms, to_utc_ms, limit))
 
+    async def flights(
+        self,
+        *,
+        outlet: str | None,
+        kind: str | None,
+        reason: str | None,
+        before_seq: int | None,
+        limit: int,
+    ) -> list[FlightHead]:
+        """Read the heads of flight records, newest first."""
+        return await self._run(
+            lambda reader: reader.flights(
+                outlet=outlet, kind=kind, reason=reason, before_seq=before_seq, limit=limit
+            )
+        )
+
+    async def flight_lines(self, seq: int) -> str | None:
+        """Read the flight record that is about a fact, if there is one, as JSON Lines."""
+        return await self._run(lambda reader: _lines(reader.flight(seq)))
+
     async def close(self) -> None:
         """Close the file and end the thread."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
@@ -80,6 +101,11 @@ class Journal:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _lines(record: FlightRecord | None) -> str | None:
+    # Thousands of rows take a moment: made here, in the thread.
+    return None if record is None else "".join(f"{line}\n" for line in record.lines())
 
 
 def _page(reader: JournalReader, cursor_seq: int) -> Page:
