@@ -58,9 +58,8 @@ class FlightTrial:
 
         file = FlightFile(path)
         for record in file.records():
-            where = f"{path}:{record.line}"
             try:
-                limits = self._limits(record.header, where)
+                limits = self._limits(path, record)
                 played = replay_flight(record.header, record.rows, limits)
             except CorrectFiles as err:
                 self.problems += err.problems
@@ -85,17 +84,20 @@ class FlightTrial:
             told += f", {len(self._different)} different: {numbers}"
         return [*lines, told]
 
-    def _limits(self, header: dict[str, Any], where: str) -> Limits:
-        if self._site is not None:
-            try:
-                today = self._site.outlet(self._outlet or header["outlet"]).limits
-            except NotKnown as err:
-                if self._outlet is not None:
-                    raise
-                file, _, line = where.rpartition(":")
-                raise CorrectFiles([Problem(file, int(line), "outlet", str(err))]) from err
-            return self._trial.limits(asdict(today), f"outlet {header['outlet']}")
-        return self._trial.limits(header["limits"], f"{where}: limits")
+    def _limits(self, path: Path, record: FileRecord) -> Limits:
+        outlet = self._outlet or record.header["outlet"]
+        try:
+            if self._site is not None:
+                return self._trial.limits(asdict(self._site.outlet(outlet).limits), outlet)
+            return self._trial.limits(record.header["limits"], "limits")
+        except NotKnown as err:
+            raise CorrectFiles([Problem(str(path), record.line, "outlet", str(err))]) from err
+        except CorrectFiles as err:
+            problems = [
+                Problem(str(path), record.line, f"limits.{problem.key}", problem.message)
+                for problem in err.problems
+            ]
+            raise CorrectFiles(problems) from err
 
     def _count(self, record: FileRecord, played: FlightReplayed | None) -> None:
         header = record.header
@@ -119,7 +121,7 @@ def flight_line(found: PlayedRecord) -> str:
     late_s = 0.0 if played.found is None else (played.found.at_ms - played.recorded.at_ms) / 1000
     apart = f" {abs(late_s):.1f} s {'later' if late_s > 0 else 'earlier'}"
     if played.is_same:
-        return f"{told}the same{apart if abs(late_s) >= 1 else ''}"
+        return f"{told}the same"
     watched_s = (played.recorded.at_ms - played.from_ms) / 1000
     return (
         f"{told}now {_told(played.found)}{'' if played.found is None else apart} "

@@ -25,6 +25,8 @@ from gateway.link.flight import FlightRow
 
 TICK_MS = 1_000
 """Time goes by in such steps where nothing was heard, as it does in the guard."""
+SAME_WITHIN_MS = 1_500
+"""A tick, and what a busy guard may be late."""
 MOST_TICKS = 100_000
 """A gap of more than a day is no gap within one record."""
 
@@ -71,13 +73,12 @@ class FlightReplayed:
 
     @property
     def is_same(self) -> bool:
-        """Whether the same happens again, for the same reason."""
-        if self.found is None:
+        """Whether the same happens again, for the same reason, at the same time."""
+        found, recorded = self.found, self.recorded
+        if found is None:
             return self.asked_for
-        return (self.found.action, self.found.reason) == (
-            self.recorded.action,
-            self.recorded.reason,
-        )
+        same = (found.action, found.reason) == (recorded.action, recorded.reason)
+        return same and abs(found.at_ms - recorded.at_ms) < SAME_WITHIN_MS
 
 
 def replay_flight(

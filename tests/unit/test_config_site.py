@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import RtuBus, TcpBus, load_site
+from gateway.config import FlightSettings, RtuBus, TcpBus, load_site
 from gateway.core.errors import NotKnown
 from gateway.guard.limits import Action
 from tests.support.site_text import BASE, load, with_lines
@@ -80,7 +80,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
     site = load(
         tmp_path,
         "state_dir: ./state\npromise: {cut_off_ms: 1500}\n"
-        "guard: {socket_group: pilegate, journal_max_mb: 64, minutes_retention_days: 7}\n"
+        "guard: {socket_group: pilegate, journal_max_mb: 64, minutes_retention_days: 7, "
+        "flights: {before_s: 300, max_mb: 8}}\n"
         'serve: {listen: "[::1]:0", database: "postgresql://db/x", '
         "events_retention_days: 30}\n"
         + with_lines(
@@ -91,6 +92,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
     assert site.promise_cut_off_ms == 1500
     assert site.guard.socket_group == "pilegate"
     assert (site.guard.journal_max_mb, site.guard.minutes_retention_days) == (64, 7)
+    assert site.guard.flights == FlightSettings(before_s=300, max_mb=8)
     assert (site.serve.host, site.serve.port) == ("::1", 0)
     assert site.serve.database == "postgresql://db/x"
     assert site.serve.events_retention_days == 30
