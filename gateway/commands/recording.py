@@ -1,9 +1,18 @@
-"""Recorded charges as files: ``seconds,power_w`` and whatever more a recorder knows."""
+"""Recorded charges as files: ``seconds,power_w`` and whatever more a recorder knows.
+
+Accepted: commas, semicolons (then also a comma in numbers) or tabs; quoted cells, any case of the
+names, a byte order mark, both kinds of line ends, empty lines, other columns of any kind, times
+of any origin, several rows of one time (the last one counts). Needed in every row are a time and
+a power; a current, a voltage or a temperature may be missing. Everything else is an error with
+its file and line.
+"""
 
 from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +24,14 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".jsonl", ".ndjson")
 SECONDS, POWER = "seconds", "power_w"
 OPTIONAL = ("current_a", "voltage_v", "temperature_c")
+DELIMITERS = (",", ";", "\t")
 MOST_ROWS = 1_000_000
 MOST_PROBLEMS = 20
 LARGEST = 1e6
+LATEST_S = 1e11
+"""Times may be those since 1970."""
+LONGEST_S = 1e6
+"""From the first row to the last: eleven days."""
 
 
 def recordings(paths: tuple[Path, ...]) -> list[Path]:
@@ -49,10 +63,11 @@ def read_recording(path: Path, *, voltage_v: float, power_factor: float) -> list
     """
     reader = _Reader(path, voltage_v, power_factor)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        # What stands in columns that are not used may be in any encoding.
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             reader.take(file)
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
-        reader.wrong(None, "", f"can't be read as CSV in UTF-8: {err}")
+    except OSError as err:
+        reader.wrong(None, "", f"can't be read: {err.strerror}")
     if not reader.rows and not reader.problems:
         reader.wrong(None, "", "has no rows")
     if reader.problems:
@@ -65,6 +80,7 @@ class _Reader:
         self._path = path
         self._voltage_v = voltage_v
         self._power_factor = power_factor
+        self._decimal = "."
         self.rows: list[Row] = []
         self.problems: list[Problem] = []
 
@@ -72,22 +88,41 @@ class _Reader:
         if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(Problem(str(self._path), line, column, message))
 
-    def take(self, file: object) -> None:
-        lines = csv.reader(file)  # type: ignore[arg-type]
-        header = [name.strip() for name in next(lines, [])]
+    def take(self, file: Iterable[str]) -> None:
+        """Read header and rows."""
+        lines = iter(file)
+        first = next(lines, "")
+        delimiter = max(DELIMITERS, key=first.count)
+        self._decimal = "," if delimiter == ";" else "."
+        rows = csv.reader(chain([first], lines), delimiter=delimiter)
+        line = 0
+        try:
+            columns = self._columns(next(rows, []))
+            for cells in rows if columns else ():
+                line = rows.line_num
+                if any(cell.strip() for cell in cells):
+                    self._row(line, cells, columns)
+                if len(self.rows) >= MOST_ROWS:
+                    self.wrong(line, "", f"has more than {MOST_ROWS} rows: cut it in two")
+                    return
+        except csv.Error as err:
+            self.wrong(line + 1, "", f"is no CSV: {err}")
+
+    def _columns(self, cells: list[str]) -> dict[str, int]:
+        """Find the columns that are used; none when one that is needed is not there."""
+        header = [name.strip().lower() for name in cells]
+        wanted = (SECONDS, POWER, *OPTIONAL)
         missing = [name for name in (SECONDS, POWER) if name not in header]
+        twice = [name for name in wanted if header.count(name) > 1]
         if missing:
-            self.wrong(1, "", f"the first line must name {' and '.join(missing)}")
-            return
-        columns = {
-            name: header.index(name) for name in (SECONDS, POWER, *OPTIONAL) if name in header
-        }
-        for cells in lines:
-            if cells:
-                self._row(lines.line_num, cells, columns)
-            if len(self.rows) >= MOST_ROWS:
-                self.wrong(lines.line_num, "", f"has more than {MOST_ROWS} rows: cut it in two")
-                return
+            named = ", ".join(name[:30] for name in header if name) or "nothing"
+            needed = " and ".join(missing)
+            self.wrong(1, "", f"the first line must name {needed}; it names {named[:200]!r}")
+        if twice:
+            self.wrong(1, "", f"the first line names {' and '.join(twice)} twice")
+        if missing or twice:
+            return {}
+        return {name: header.index(name) for name in wanted if name in header}
 
     def _row(self, line: int, cells: list[str], columns: dict[str, int]) -> None:
         from gateway.guard.replay import Row  # noqa: PLC0415 - the machine is slow to import
@@ -97,13 +132,13 @@ class _Reader:
             text = cells[index].strip() if index < len(cells) else ""
             if not text and name in OPTIONAL:
                 continue
-            value = _number(text)
+            largest = LATEST_S if name == SECONDS else LARGEST
+            value = _number(text.replace(self._decimal, "."), largest)
             if value is None:
-                self.wrong(line, name, f"{text!r} is no number within ±{LARGEST:g}")
+                self.wrong(line, name, f"{text[:40]!r} is no number within ±{largest:g}")
                 return
             values[name] = value
-        if self.rows and values[SECONDS] < self.rows[-1].at_s:
-            self.wrong(line, SECONDS, "runs backwards: sort the rows by time")
+        if self.rows and not self._follows(line, values[SECONDS]):
             return
         power_w, volts = values[POWER], values.get("voltage_v", self._voltage_v)
         current_a = values.get("current_a")
@@ -113,10 +148,24 @@ class _Reader:
             Row(values[SECONDS], power_w, current_a, volts, values.get("temperature_c"))
         )
 
+    def _follows(self, line: int, at_s: float) -> bool:
+        if at_s < self.rows[-1].at_s:
+            self.wrong(line, SECONDS, "runs backwards: sort the rows by time")
+            return False
+        if at_s - self.rows[0].at_s > LONGEST_S:
+            days = round(LONGEST_S / 86_400)
+            self.wrong(
+                line, SECONDS, f"is more than {days} days after the first row: cut it in two"
+            )
+            return False
+        return True
 
-def _number(text: str) -> float | None:
+
+def _number(text: str, largest: float) -> float | None:
     try:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and abs(value) <= LARGEST else None
+    if "_" in text or not math.isfinite(value) or abs(value) > largest:
+        return None
+    return value

@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     "--poll", "poll_s", type=DURATION, default="1s", show_default=True, help="One sample so often."
 )
 @click.option(
+    "--longest-gap",
+    "longest_gap_s",
+    type=DURATION,
+    help="In a CSV file: no answers come after a row for longer; without it a row holds.",
+)
+@click.option(
     "--voltage",
     "voltage_v",
     type=click.FloatRange(min=1, max=500),
@@ -63,6 +69,7 @@ def replay(
     outlet: str | None,
     changes: tuple[str, ...],
     poll_s: float,
+    longest_gap_s: float | None,
     voltage_v: float,
     power_factor: float,
     as_json: bool,
@@ -87,6 +94,7 @@ def replay(
     charges = _Charges(
         limits=trial.limits(base, f"outlet {outlet}"),
         poll_s=poll_s,
+        longest_gap_s=longest_gap_s,
         voltage_v=voltage_v,
         power_factor=power_factor,
     )
@@ -113,6 +121,7 @@ class _Charges:
 
     limits: Limits
     poll_s: float
+    longest_gap_s: float | None
     voltage_v: float
     power_factor: float
     ends: Counter[str] = field(default_factory=Counter)
@@ -126,7 +135,7 @@ class _Charges:
         except CorrectFiles as error:
             self.problems += error.problems
             return None
-        found = play(rows, self.limits, poll_s=self.poll_s)
+        found = play(rows, self.limits, poll_s=self.poll_s, longest_gap_s=self.longest_gap_s)
         self.ends[found.end.reason if found.end else GOES_ON] += 1
         return found
 

@@ -30,6 +30,7 @@ from gateway.guard.state import (
     RequestOn,
     SwitchOff,
     SwitchOn,
+    Tick,
 )
 
 _START_MS = 1_000_000
@@ -75,11 +76,18 @@ class Replayed:
     """The power of the sample that decided, or of the last one."""
 
 
-def replay(rows: Sequence[Row], limits: Limits, *, poll_s: float = 1.0) -> Replayed:
+def replay(
+    rows: Sequence[Row],
+    limits: Limits,
+    *,
+    poll_s: float = 1.0,
+    longest_gap_s: float | None = None,
+) -> Replayed:
     """Switch an outlet on, show it the rows as polls would, and tell what came of it.
 
-    Rows are in the order of their times, at least one. A row holds until the next one. The lease
-    lasts as long as the longest time allows.
+    Rows are in the order of their times, at least one. A row holds until the next one, but no
+    longer than ``longest_gap_s``: after that nothing is heard. The lease lasts as long as the
+    longest time allows.
     """
     # Rows that are held look like a meter that stands still.
     play = _Play(replace(limits, frozen_meter=None), rows[0])
@@ -87,6 +95,9 @@ def replay(rows: Sequence[Row], limits: Limits, *, poll_s: float = 1.0) -> Repla
     for row, at_s in _polls(rows, poll_s):
         if play.end is not None:
             break
+        if longest_gap_s is not None and at_s - row.at_s > longest_gap_s:
+            play.wait(at_s - rows[0].at_s)
+            continue
         play.show(row, at_s - rows[0].at_s)
         highest_w = max(highest_w, row.power_w)
         last_w = row.power_w
@@ -152,6 +163,11 @@ class _Play:
         """Let time go by until a poll, and show what it measures."""
         self._now_ms = _START_MS + 1 + round(since_s * 1000)
         self._feed(self._sample(row))
+
+    def wait(self, since_s: float) -> None:
+        """Let time go by in which nothing is heard."""
+        self._now_ms = _START_MS + 1 + round(since_s * 1000)
+        self._feed(Tick())
 
     def _sample(self, row: Row) -> Sample:
         return Sample(

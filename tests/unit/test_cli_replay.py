@@ -91,3 +91,83 @@ def test_a_file_with_more_columns_is_used_as_far_as_it_goes(
     found = json.loads(capsys.readouterr().out)
     assert found["end"] == "overvoltage"
     assert 30 <= found["after_s"] <= 32
+
+
+KETTLE = [(0, 0.0), (5, 1_990.5), (30, 1_990.5), (60, 0.0), (200, 0.0)]
+
+
+def _rows(delimiter: str = ",", decimal: str = ".", end: str = "\n", quote: str = "") -> str:
+    def cell(value: object) -> str:
+        return f"{quote}{str(value).replace('.', decimal)}{quote}"
+
+    rows = [(cell("seconds"), cell("power_w")), *((cell(s), cell(w)) for s, w in KETTLE)]
+    return "".join(f"{delimiter.join(row)}{end}" for row in rows)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _rows(),
+        _rows(end="\r\n"),
+        _rows(";"),
+        _rows(";", ","),
+        _rows("\t"),
+        _rows(quote='"'),
+        "\ufeff" + _rows(";", ",", "\r\n", '"'),
+        _rows().replace("seconds", " Seconds ").replace("power_w", "POWER_W"),
+        _rows().replace("\n", "\n\n").replace("1990.5", "1.9905e3"),
+        _rows().replace("5,1990.5", "5,3\n5,1990.5", 1),
+        "seconds,power_w\n" + "".join(f"{1_790_000_000 + s}.25,{w}\n" for s, w in KETTLE),
+        "when,seconds,note,power_w,x\n" + "".join(f"noon,{s},a b,{w}\n" for s, w in KETTLE),
+    ],
+)
+def test_recordings_of_other_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert run(["replay", str(path), "--set", "overpower.above_w=1990", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["end"], found["highest_w"], found["lasts_s"]) == ("overpower", 1990.5, 200)
+    assert found["after_s"] == pytest.approx(8, abs=0.01)
+
+
+def test_columns_that_are_not_used_may_hold_anything(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"seconds,power_w,Temp \xb0C\n0,5,20\xb0\n1,5,\xff\xfe\n")
+    assert run(["replay", str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Time,Power (W)\n1,2\n", ":1: the first line must name seconds and power_w; it names"),
+        ("seconds,power_w,power_w\n1,2,3\n", ":1: the first line names power_w twice"),
+        ("seconds,power_w\n0,1_0\n", ":2: power_w: '1_0' is no number"),
+        ("seconds,power_w\n0,1\n2000000,1\n", ":3: seconds: is more than 12 days after"),
+        ("seconds,power_w\n0,1\n1,\n2,1\n", ":3: power_w: '' is no number"),
+        ("seconds;power_w\n0;1\n1;1,5,5\n", ":3: power_w: '1,5,5' is no number"),
+        ("seconds,power_w\n0,1\n1,inf\n", ":3: power_w: 'inf' is no number"),
+        ('seconds,power_w\n0,1\n1,"' + "x" * 200_000 + '"\n', ":3: is no CSV: field larger"),
+    ],
+)
+def test_recordings_that_are_not_understood(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, expected: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text, encoding="utf-8")
+    assert run(["replay", str(path)]) == 2
+    assert f"a.csv{expected}" in capsys.readouterr().err
+
+
+def test_a_long_gap_is_silence_when_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("seconds,power_w\n0,180\n10,180\n7200,180\n7300,180\n", encoding="utf-8")
+    assert run(["replay", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["end"] is None
+    assert run(["replay", str(path), "--longest-gap", "60s", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["end"] == "silence"
+    assert found["after_s"] == pytest.approx(80, abs=1.5)
