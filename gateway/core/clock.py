@@ -24,9 +24,9 @@ class TimeQuality(StrEnum):
     """How far a UTC time can be trusted."""
 
     SYNCED = "synced"
-    """The system says that its clock follows a time source."""
+    """The system says that its clock follows a time source, and it runs as a clock does."""
     UNSYNCED = "unsynced"
-    """Plausible, but nothing says that it was set."""
+    """Plausible, but nothing says that it was set, or it was moved within the last minute."""
     UNSET = "unset"
     """Before this program existed: the box has no battery and was not set yet."""
 
@@ -50,6 +50,14 @@ class Clock(Protocol):
 # is a step, or a slew that has added up.
 _APART_NS = 5_000_000
 
+CHECK_MS = 60_000
+MOST_MOVED_MS = 250
+"""A clock that moved further within a minute was stepped, or stands still, or runs away: a time
+source corrects a good one by 30 ms a minute at most (500 ppm, adjtimex(2))."""
+
+STEADY_AFTER_MS = 3_600_000
+STEP_MS = 30_000
+
 
 class SystemClock:
     """The machine's clocks. The quality is looked up at most once a minute.
@@ -66,6 +74,7 @@ class SystemClock:
         self._mono_ns = mono_ns
         self._utc_ns = utc_ns
         self._offset_ms: int | None = None
+        self._moved_ms = 0
         self._synced = False
         self._checked_mono_ms: int | None = None
 
@@ -74,11 +83,15 @@ class SystemClock:
         mono_ns = self._mono_ns()
         offset_ms = self._offset_ms
         if offset_ms is None or abs(self._utc_ns() - mono_ns - offset_ms * 1_000_000) > _APART_NS:
-            mono_ns, offset_ms = self._compare()
-            self._offset_ms = offset_ms
+            mono_ns, new_ms = self._compare()
+            self._moved_ms += 0 if offset_ms is None else abs(new_ms - offset_ms)
+            self._offset_ms = offset_ms = new_ms
+            if self._moved_ms > MOST_MOVED_MS:
+                self._synced = False
         mono_ms = mono_ns // 1_000_000
-        if self._checked_mono_ms is None or mono_ms - self._checked_mono_ms > 60_000:
-            self._synced = SYNCHRONIZED_FLAG.exists()
+        if self._checked_mono_ms is None or mono_ms - self._checked_mono_ms > CHECK_MS:
+            self._synced = self._moved_ms <= MOST_MOVED_MS and SYNCHRONIZED_FLAG.exists()
+            self._moved_ms = 0
             self._checked_mono_ms = mono_ms
         utc_ms = mono_ms + offset_ms
         return Now(mono_ms, utc_ms, self._quality(utc_ms))
@@ -95,3 +108,25 @@ class SystemClock:
         if utc_ms < EARLIEST_UTC_MS:
             return TimeQuality.UNSET
         return TimeQuality.SYNCED if self._synced else TimeQuality.UNSYNCED
+
+
+class Steady:
+    """Says whether UTC can be trusted with deleting what is old.
+
+    A clock that was set wrongly makes everything old, and what it deletes does not come back when
+    it is set right. So nothing goes by its age until UTC has run beside the monotonic clock for
+    an hour: since the start of the process, or since the last step.
+    """
+
+    def __init__(self) -> None:
+        self._offset_ms: int | None = None
+        self._since_ms = 0
+
+    def is_steady(self, now: Now) -> bool:
+        """Look at the clock; call it at least every few hours."""
+        offset_ms = now.utc_ms - now.mono_ms
+        if self._offset_ms is None or abs(offset_ms - self._offset_ms) > STEP_MS:
+            self._since_ms = now.mono_ms
+        self._offset_ms = offset_ms
+        set_once = now.quality is not TimeQuality.UNSET
+        return set_once and now.mono_ms - self._since_ms >= STEADY_AFTER_MS

@@ -12,6 +12,7 @@ from gateway.core.clock import EARLIEST_UTC_MS
 
 DAY_MS = 86_400_000
 CHUNK_ROWS = 500
+_LATER = 1 << 62
 
 CHUNK_FLIGHTS = 50
 """A record is a few pages of the file; a minute is a line in one."""
@@ -44,9 +45,10 @@ def used_bytes(db: sqlite3.Connection) -> int:
 def prune(db: sqlite3.Connection, utc_ms: int, keep: Keep) -> bool:
     """Delete one chunk of what is kept no longer; say whether there may be more.
 
-    With a clock that was never set nothing is deleted by age.
+    With a clock that was never set, or that can't be trusted (0), nothing is deleted by age.
     """
     if utc_ms >= EARLIEST_UTC_MS:
+        _date_answers(db, utc_ms)
         if _delete_minutes(db, utc_ms - keep.minutes_days * DAY_MS):
             return True
         if _delete_requests(db, utc_ms - KEEP_REQUESTS_DAYS * DAY_MS):
@@ -59,7 +61,7 @@ def prune(db: sqlite3.Connection, utc_ms: int, keep: Keep) -> bool:
         return False
     return (
         _delete_oldest_flights(db)
-        or _delete_minutes(db, utc_ms)
+        or _delete_minutes(db, _LATER)
         or _delete_facts(db, utc_ms - KEEP_FACTS_DAYS * DAY_MS)
     )
 
@@ -71,6 +73,11 @@ def _delete_minutes(db: sqlite3.Connection, before_utc_ms: int) -> bool:
         (before_utc_ms, CHUNK_ROWS),
     )
     return done.rowcount > 0
+
+
+def _date_answers(db: sqlite3.Connection, utc_ms: int) -> None:
+    """Count the age of answers that were given by a clock that was not set from now on."""
+    db.execute("UPDATE requests SET utc_ms = ? WHERE utc_ms < ?", (utc_ms, EARLIEST_UTC_MS))
 
 
 def _delete_requests(db: sqlite3.Connection, before_utc_ms: int) -> bool:
@@ -96,22 +103,30 @@ def _delete_oldest_flights(db: sqlite3.Connection) -> bool:
 
 
 def _delete_flights(db: sqlite3.Connection, before_utc_ms: int) -> bool:
-    """Delete old records, the oldest by number first; by a clock that was not set none is old."""
-    oldest = db.execute(
-        "SELECT seq, utc_ms FROM flights ORDER BY seq LIMIT ?", (CHUNK_FLIGHTS,)
-    ).fetchall()
-    old = [seq for seq, utc_ms in oldest if EARLIEST_UTC_MS <= utc_ms < before_utc_ms]
-    # What came before an old one is as old, whatever the clock said then.
-    return bool(old) and db.execute("DELETE FROM flights WHERE seq <= ?", old[-1:]).rowcount > 0
+    last = _last_old(db, "flights", CHUNK_FLIGHTS, before_utc_ms)
+    return last > 0 and db.execute("DELETE FROM flights WHERE seq <= ?", (last,)).rowcount > 0
 
 
 def _delete_facts(db: sqlite3.Connection, before_utc_ms: int) -> bool:
-    # Oldest first and up to the first young one, so that what stays has no gap.
-    done = db.execute(
-        "DELETE FROM facts WHERE seq < min("
-        " (SELECT min(seq) FROM facts) + :chunk,"
-        " coalesce((SELECT min(seq) FROM (SELECT seq, utc_ms FROM facts ORDER BY seq LIMIT :chunk)"
-        "  WHERE utc_ms >= :before), 9223372036854775807))",
-        {"chunk": CHUNK_ROWS, "before": before_utc_ms},
+    """Delete the oldest, up to the first young one, so that what stays has no gap."""
+    last = _last_old(db, "facts", CHUNK_ROWS, before_utc_ms)
+    return last > 0 and db.execute("DELETE FROM facts WHERE seq <= ?", (last,)).rowcount > 0
+
+
+def _last_old(db: sqlite3.Connection, table: str, rows: int, before_utc_ms: int) -> int:
+    """Find the last old row before the first young one, of the oldest; 0: there is none.
+
+    Of what was written by a clock that was not set nobody knows the age, but what comes before
+    something old is old.
+    """
+    oldest = db.execute(
+        f"SELECT seq, utc_ms FROM {table} ORDER BY seq LIMIT ?",  # noqa: S608 - our own names
+        (rows,),
     )
-    return done.rowcount > 0
+    last = 0
+    for seq, utc_ms in oldest:
+        if utc_ms >= before_utc_ms:
+            break
+        if utc_ms >= EARLIEST_UTC_MS:
+            last = seq
+    return last

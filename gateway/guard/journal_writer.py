@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.core.clock import Steady, SystemClock
 from gateway.core.errors import FixInstallation, PilegateError
 from gateway.core.facts import Fact
 from gateway.guard.flight_record import Flight, MadeFlight
@@ -93,6 +94,8 @@ class Writer(threading.Thread):
         self._queue = queue
         self._spare = spare
         self._spare_s = 0.0
+        self._clock = SystemClock()
+        self._steady = Steady()
         self._keep = keep
         self._deliver = deliver
         self._identity = _identity(path)
@@ -273,7 +276,8 @@ class Writer(threading.Thread):
     def _chores(self) -> None:
         try:
             db = self._open()
-            more = prune(db, time.time_ns() // 1_000_000, self._keep)
+            now = self._clock.now()
+            more = prune(db, now.utc_ms if self._steady.is_steady(now) else 0, self._keep)
             if not more:
                 self.size_bytes = used_bytes(db)
                 self._cut_back_log(db)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from gateway.config.site import Outlet, Site
-from gateway.core.clock import Clock
+from gateway.core.clock import EARLIEST_UTC_MS, Clock
 from gateway.core.errors import (
     FixInstallation,
     PilegateError,
@@ -53,6 +53,9 @@ the last outlets of a group would go on minutes after they were meant to."""
 SEEN_WITHIN_MS = 120_000
 """How long after its answer samples must have shown a command's effect."""
 
+UNKNOWN_AGE_MS = 3_600_000
+"""Older than anything that is still sent."""
+
 SWEEP_S = 5.0
 RETRY_S = 1.0
 SETTLE_S = 1.0
@@ -91,14 +94,19 @@ class Delivery:
         """The last ``off`` or ``lock`` of each scope, by its number."""
         self._waiting_stops: dict[int, str] = {}
         """Scopes of those that the guard has not answered."""
+        self._recorded_ms: dict[int, int] = {}
+        """When each was recorded, by the monotonic clock: a step of UTC ages no command."""
+        self._accepted_ms: dict[str, int] = {}
+        """When each was first found accepted."""
         self._left_behind: list[Command] = []
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def put(self, command: Command) -> None:
+    def put(self, command: Command, age_ms: int = 0) -> None:
         """Have a command sent. An ``off`` overtakes every ``on`` that has not left yet."""
         self._number += 1
+        self._recorded_ms[self._number] = self._clock.now().mono_ms - age_ms
         self._under_way += 1
         self._idle.clear()
         if command.order.action in _STOPS:
@@ -120,7 +128,7 @@ class Delivery:
             if command.order.action is CommandAction.ON:
                 self._left_behind.append(command)
             elif command.state is CommandState.RECORDED:
-                self.put(command)
+                self.put(command, self._age_ms(command))
 
     async def run(self, commands: Commands) -> None:
         """Settle what an earlier life left behind, then send what comes, until cancelled."""
@@ -144,8 +152,9 @@ class Delivery:
                     lost = await self._on(commands, number, command)
                 else:
                     lost = False
-                    await self._until_answered(commands, command)
+                    await self._until_answered(commands, number, command)
         finally:
+            self._recorded_ms.pop(number, None)
             self._waiting_stops.pop(number, None)
             self._under_way -= 1
             if not self._under_way:
@@ -222,7 +231,7 @@ class Delivery:
             else:
                 return
 
-    async def _until_answered(self, commands: Commands, command: Command) -> None:
+    async def _until_answered(self, commands: Commands, number: int, command: Command) -> None:
         """Send an ``off``, ``reset``, ``lock`` or ``unlock`` until the guard answers."""
         order = command.order
         request = TargetRequest(
@@ -234,7 +243,7 @@ class Delivery:
         )
         told = False
         why = "it was not sent in time"
-        while self._still_meant(command):
+        while self._still_meant(number, command):
             try:
                 verdicts = await self._link.ask(
                     order.action.value, verdicts_from_json, request.to_json()
@@ -273,10 +282,11 @@ class Delivery:
         why = f"no sample has shown it within {SEEN_WITHIN_MS // 1000} s: look at the outlet"
         while True:
             await asyncio.sleep(SWEEP_S)
-            oldest_ms = self._clock.now().utc_ms - SEEN_WITHIN_MS
-            for command in await self._open(commands):
-                since_ms = command.answered_utc_ms or command.created_utc_ms
-                if command.state is CommandState.ACCEPTED and since_ms < oldest_ms:
+            now_ms = self._clock.now().mono_ms
+            accepted = [c for c in await self._open(commands) if c.state is CommandState.ACCEPTED]
+            self._accepted_ms = {c.id: self._accepted_ms.get(c.id, now_ms) for c in accepted}
+            for command in accepted:
+                if now_ms - self._accepted_ms[command.id] > SEEN_WITHIN_MS:
                     await self._advance(
                         commands, command, lambda c: course.not_seen(c, why), answered=False
                     )
@@ -315,10 +325,21 @@ class Delivery:
             else:
                 return
 
-    def _still_meant(self, command: Command) -> bool:
+    def _still_meant(self, number: int, command: Command) -> bool:
         within_ms = SENT_WITHIN_MS[command.order.action]
-        age_ms = self._clock.now().utc_ms - command.created_utc_ms
+        age_ms = self._clock.now().mono_ms - self._recorded_ms[number]
         return within_ms is None or age_ms <= within_ms
+
+    def _age_ms(self, command: Command) -> int:
+        """How old a command of an earlier life is, by the only clock that both lives share.
+
+        Where that was not set, or was set back, an ``off`` is still meant and a release is not.
+        """
+        now = self._clock.now()
+        age_ms = now.utc_ms - command.created_utc_ms
+        if command.created_utc_ms >= EARLIEST_UTC_MS and age_ms >= 0:
+            return age_ms
+        return 0 if command.order.action in _STOPS else UNKNOWN_AGE_MS
 
     async def _earlier_stops_answered(self, number: int, outlet: Outlet) -> bool:
         """Keep the order: an ``off`` that is sent after a newer ``on`` would end it."""

@@ -12,7 +12,7 @@ import logging
 
 from sqlalchemy import delete, func, select
 
-from gateway.core.clock import EARLIEST_UTC_MS, Clock
+from gateway.core.clock import EARLIEST_UTC_MS, Clock, Steady
 from gateway.core.errors import PilegateError
 from gateway.serve.tables import CommandRow, EventRow
 from gateway.storage.engine import Database
@@ -28,19 +28,21 @@ log = logging.getLogger(__name__)
 class Retention:
     """Deletes what is older than ``days``: events, and commands that were finished before.
 
-    With the command its ``Idempotency-Key`` is forgotten.
+    With the command its ``Idempotency-Key`` is forgotten. A clock that was just moved makes nothing
+    old, and of what was written by one that was not set nobody knows the age.
     """
 
     def __init__(self, database: Database, clock: Clock, days: int) -> None:
         self._database = database
         self._clock = clock
         self._days = days
+        self._steady = Steady()
 
     async def run(self) -> None:
         """Delete what is due every hour, until cancelled."""
         while True:
             try:
-                while await self.delete_chunk():
+                while self._steady.is_steady(self._clock.now()) and await self.delete_chunk():
                     await asyncio.sleep(NEXT_CHUNK_S)
             except PilegateError as err:
                 log.warning("old events and commands stay for now: %s", err)
@@ -72,7 +74,8 @@ class Retention:
             for position, utc_ms in oldest:
                 if utc_ms >= before_utc_ms:
                     break
-                last = position
+                if utc_ms >= EARLIEST_UTC_MS:
+                    last = position
             if last:
                 await session.execute(delete(EventRow).where(EventRow.position <= last))
         return last > 0
@@ -82,6 +85,7 @@ class Retention:
             old = (
                 select(CommandRow.id)
                 .where(CommandRow.finished_utc_ms < before_utc_ms)
+                .where(CommandRow.finished_utc_ms >= EARLIEST_UTC_MS)
                 .order_by(CommandRow.finished_utc_ms)
                 .limit(CHUNK_ROWS)
             )

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from sqlalchemy import func, select, update
 
-from gateway.core.clock import Clock, SystemClock
-from gateway.core.errors import CorrectInput, NotKnown, PilegateError, Refused
+from gateway.core.clock import Clock, SystemClock, TimeQuality
+from gateway.core.errors import CorrectInput, NotKnown, PilegateError, Refused, TryLater
 from gateway.core.ids import is_name
 from gateway.serve.tables import TokenRow
 from gateway.storage.engine import Database, open_database, resolve_url
@@ -134,7 +134,10 @@ async def add_token(
             f"{name!r} can't be a token's name: write lower-case letters, digits, '.', '_', '-'",
             field="name",
         )
-    now_utc_ms = clock.now().utc_ms
+    now = clock.now()
+    now_utc_ms = now.utc_ms
+    if expires_utc_ms is not None and now.quality is TimeQuality.UNSET:
+        raise TryLater("the clock of this machine is not set: set it, or let the token last")
     if expires_utc_ms is not None and expires_utc_ms <= now_utc_ms:
         raise CorrectInput("the token would be over already", field="expires")
     token = new_token()
@@ -231,7 +234,10 @@ class Tokens:
             self._known[hashed] = known
         if not hmac.compare_digest(known.hash, hashed):
             return None
-        if known.expires_utc_ms is not None and known.expires_utc_ms <= now.utc_ms:
+        if known.expires_utc_ms is not None and (
+            known.expires_utc_ms <= now.utc_ms or now.quality is TimeQuality.UNSET
+        ):
+            # By a clock that starts in 1970 none would ever be over.
             return None
         self._used[known.caller.token_id] = now.utc_ms
         return known.caller

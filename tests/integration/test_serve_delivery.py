@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.clock import SystemClock
+from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import Refused, TryLater
 from gateway.core.facts import FactKind
 from gateway.link.messages import Target, TargetKind
@@ -24,6 +25,7 @@ from gateway.storage.migrate import migrate
 from tests.support.fake_guard import FakeGuard
 from tests.support.shed import small_site
 
+DAY_MS = 86_400_000
 CALLER = Caller(1, "reception", Role.OPERATOR)
 
 
@@ -40,12 +42,12 @@ def order(action: str, target: str = "outlet/n1-1", **changes: Any) -> Order:
 
 
 @asynccontextmanager
-async def life(folder: Path) -> AsyncIterator[Serve]:
+async def life(folder: Path, clock: Clock | None = None) -> AsyncIterator[Serve]:
     """One life of a serve process, without its HTTP server; it ends without any farewell."""
     site = small_site(folder)
     database = open_database(resolve_url(site.serve.database, folder))
     await migrate(database)
-    whole = Serve(site, folder, database, SystemClock())
+    whole = Serve(site, folder, database, clock or SystemClock())
     if not await whole.tokens.all():
         await whole.tokens.add("reception", Role.OPERATOR, None)
     await whole.delivery.look_back(whole.commands)
@@ -508,3 +510,55 @@ def test_an_on_is_not_sent_past_an_off_that_is_stuck(
         assert [params["outlet"] for params in guard.called("on")] == ["n2-6"]
 
     _run(tmp_path, check)
+
+
+class SteppedClock(SystemClock):
+    """The machine's clock, as far as it was not set."""
+
+    def __init__(self) -> None:
+        self.step_ms = 0
+        super().__init__(utc_ns=lambda: time.time_ns() + self.step_ms * 1_000_000)
+
+
+@pytest.mark.parametrize("step_ms", [-DAY_MS, DAY_MS])
+def test_a_step_of_the_clock_ages_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_ms: int
+) -> None:
+    monkeypatch.setattr(delivery, "RETRY_S", 0.02)
+    monkeypatch.setitem(delivery.SENT_WITHIN_MS, CommandAction.RESET, 300)
+
+    async def main() -> None:
+        guard = FakeGuard(small_site(tmp_path), tmp_path)
+        clock = SteppedClock()
+        async with asyncio.timeout(60), life(tmp_path, clock) as whole:
+            off = await whole.commands.submit(order("off"), CALLER, None)
+            reset = await whole.commands.submit(order("reset", "outlet/n1-2"), CALLER, None)
+            await asyncio.sleep(0.1)
+            clock.step_ms = step_ms
+            late = await whole.commands.wait(reset.id, 20)
+            assert (late.state, late.code) == (CommandState.FAILED, "not_delivered")
+            async with guard.running():
+                verdict = await whole.commands.wait(off.id, 20)
+                assert verdict.state is CommandState.SUCCEEDED
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("action", "sent"), [("off", True), ("reset", False)])
+def test_what_an_earlier_life_left_behind_before_the_clock_was_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str, sent: bool
+) -> None:
+    monkeypatch.setattr(delivery, "RETRY_S", 0.02)
+
+    async def main() -> None:
+        clock = SteppedClock()
+        clock.step_ms = -(time.time_ns() // 1_000_000)
+        async with asyncio.timeout(60), life(tmp_path, clock) as whole:
+            command = await whole.commands.submit(order(action), CALLER, None)
+            assert command.created_utc_ms < DAY_MS
+        guard = FakeGuard(small_site(tmp_path), tmp_path)
+        async with asyncio.timeout(60), guard.running(), life(tmp_path) as whole:
+            await whole.commands.wait(command.id, 20)
+            assert bool(guard.called(action)) is sent
+
+    asyncio.run(main())

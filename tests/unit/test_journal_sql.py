@@ -229,3 +229,33 @@ def test_who_may_only_read_is_told_that_the_guard_must_run(tmp_path: Path) -> No
         reader._db = _ReadOnly()  # type: ignore[assignment]
         with pytest.raises(FixInstallation, match="only while the guard runs: start the guard"):
             reader.last_seq()
+
+
+def test_facts_of_1970_are_not_the_first_to_go(
+    db: sqlite3.Connection, reader: JournalReader
+) -> None:
+    """Nobody knows how old they are, but what comes before something old is old."""
+    times = [5_000, UTC_MS - 8 * DAY_MS, 9_000, UTC_MS]
+    for seq, utc_ms in enumerate(times):
+        write_entry(db, seq, Entry((draft(utc_ms=utc_ms),)))
+    while prune(db, UTC_MS, Keep(largest_bytes=1)):
+        pass
+    assert [fact.seq for fact in reader.facts_after(0)] == [3, 4]
+
+
+def test_an_answer_of_1970_is_kept_for_seven_days_from_when_the_clock_was_set(
+    db: sqlite3.Connection, reader: JournalReader
+) -> None:
+    record = RequestRecord(request_id="unset", answer={}, utc_ms=5_000)
+    write_entry(db, 0, Entry((), (record,)))
+    for days, kept in ((0, True), (6, True), (8, False)):
+        while prune(db, UTC_MS + days * DAY_MS, Keep()):
+            pass
+        assert (reader.request("unset") is not None) is kept
+
+
+def test_a_clock_that_cannot_be_trusted_still_keeps_the_size(db: sqlite3.Connection) -> None:
+    write_entry(db, 0, Entry((draft(),), (_minute(),)))
+    assert not prune(db, 0, Keep())
+    assert prune(db, 0, Keep(largest_bytes=1))
+    assert (_count(db, "minutes"), _count(db, "facts")) == (0, 1)

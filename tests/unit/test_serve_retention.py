@@ -101,7 +101,7 @@ def test_old_events_go_in_chunks_and_what_stays_has_no_gap(
 def test_the_newest_event_stays_so_that_positions_go_on(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_database_in(tmp_path) as database:
-            await _fill(database, [_event(n, 400.0) for n in range(1, 6)])
+            await _fill(database, [_event(n, 200.0) for n in range(1, 6)])
             assert await _delete_all(database, HandClock()) == 1
             assert await _positions(database) == [5]
 
@@ -130,5 +130,50 @@ def test_with_a_clock_that_was_never_set_nothing_goes(tmp_path: Path) -> None:
             clock = HandClock(utc_ms=EARLIEST_UTC_MS - 1)
             assert await _delete_all(database, clock) == 0
             assert await _positions(database) == [1, 2]
+
+    asyncio.run(main())
+
+
+def test_what_was_written_in_1970_is_of_no_age(tmp_path: Path) -> None:
+    """Nobody knows how old it is, but what comes before something old is old."""
+
+    async def main() -> None:
+        async with open_database_in(tmp_path) as database:
+            unset = [replace_time(_event(n, 0), 5_000) for n in (1, 2)]
+            rows = [*unset, _event(3, 40.0), replace_time(_event(4, 0), 9_000), _event(5, 1.0)]
+            command = _command("c", 1.0)
+            command.finished_utc_ms = 5_000
+            await _fill(database, [*rows, command])
+            await _delete_all(database, HandClock())
+            assert await _positions(database) == [4, 5]
+            async with database.reading() as session:
+                assert (await session.scalars(select(CommandRow.id))).all() == ["c"]
+
+    asyncio.run(main())
+
+
+def replace_time(row: EventRow, utc_ms: int) -> EventRow:
+    row.utc_ms = utc_ms
+    return row
+
+
+def test_a_clock_that_was_just_moved_deletes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "EVERY_S", 0.005)
+
+    async def main() -> None:
+        async with open_database_in(tmp_path) as database:
+            await _fill(database, [_event(n, 1.0) for n in range(1, 4)])
+            clock = HandClock(utc_ms=NOW + 1_000 * DAY_MS)
+            task = asyncio.create_task(Retention(database, clock, DAYS).run())
+            await asyncio.sleep(0.1)
+            assert await _positions(database) == [1, 2, 3]
+            clock.utc_ms = NOW
+            await asyncio.sleep(0.1)
+            clock.go(3_700)
+            await asyncio.sleep(0.1)
+            assert await _positions(database) == [1, 2, 3], "set right again, nothing was old"
+            task.cancel()
 
     asyncio.run(main())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from gateway.core.clock import TimeQuality
 from gateway.core.errors import CorrectInput, NotKnown, Refused, TryLater
 from gateway.serve import tokens as room
 from gateway.serve.tokens import Role, Tokens, create_token, list_tokens, new_token, revoke_token
@@ -185,3 +186,20 @@ def test_roles_include_those_below() -> None:
         (Role.ADMIN, Role.OPERATOR),
         (Role.ADMIN, Role.ADMIN),
     }
+
+
+def test_a_token_that_ends_is_not_taken_by_a_clock_that_was_not_set(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_database_in(tmp_path) as database:
+            clock = HandClock()
+            tokens = Tokens(database, clock)
+            short = await tokens.add("short", Role.VIEWER, clock.utc_ms + 1_000)
+            ever = await tokens.add("ever", Role.VIEWER, None)
+            assert await tokens.caller(short) is not None
+            clock.utc_ms, clock.quality = 5_000, TimeQuality.UNSET
+            assert await tokens.caller(short) is None
+            assert await tokens.caller(ever) is not None
+            with pytest.raises(TryLater, match="is not set"):
+                await tokens.add("late", Role.VIEWER, 60_000)
+
+    asyncio.run(main())
