@@ -297,4 +297,5 @@ def _leads_to(then: OutletState, now: OutletState) -> bool:
     same_latch = then.latch is None or now.latch is not None
     moved = then.phase is not now.phase
     by_sample = then.phase is Phase.STARTING and now.phase is Phase.ON
-    return same_lease and same_latch and then.locks == now.locks and (by_sample or not moved)
+    same_scopes = then.locks == now.locks and then.trips == now.trips
+    return same_lease and same_latch and same_scopes and (by_sample or not moved)

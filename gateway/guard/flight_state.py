@@ -1,107 +1,94 @@
 """PURE: the state of an outlet's protection as JSON, so that a record can be replayed from it.
 
-Read leniently: a field that this version does not know is passed over, one that is missing has
-its default. Samples that are evidence stay out; they are rows of the record.
+Told by the fields that the state's types have: whatever protection learns to remember is kept as
+well. Read leniently: a field that this version does not know is passed over, one that is missing
+has its default. Samples and other evidence stay out: they decide nothing, and samples are rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from types import MappingProxyType
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from gateway.core.reasons import Reason
-from gateway.guard.limits import Release
-from gateway.guard.load import Plugged
 from gateway.guard.model import Lease
-from gateway.guard.state import (
-    Charge,
-    Energy,
-    Latch,
-    Measured,
-    OutletState,
-    Phase,
-    Stop,
-)
+from gateway.guard.state import OutletState
 
-T = TypeVar("T")
+_LEFT_OUT = frozenset({"recent", "fall", "evidence"})
 
 
 def state_to_json(state: OutletState) -> dict[str, Any]:
     """Write a state down."""
-    latch, stop = state.latch, state.stop
-    return {
-        "metered": state.metered,
-        "phase": state.phase.value,
-        "phase_ms": state.phase_ms,
-        "measured": state.measured._asdict(),
-        "alive_ms": state.alive_ms,
-        "lease": lease_to_json(state.lease),
-        "charge": None if state.charge is None else state.charge._replace(fall=())._asdict(),
-        "plugged": state.plugged._asdict(),
-        "energy": state.energy._asdict(),
-        "inverse_share": state.inverse_share,
-        "holds": {reason.value: since_ms for reason, since_ms in state.holds.items()},
-        "clears": {reason.value: since_ms for reason, since_ms in state.clears.items()},
-        "alarms": sorted(reason.value for reason in state.alarms),
-        "latch": None
-        if latch is None
-        else {
-            "reason": latch.reason.value,
-            "release": latch.release.value,
-            "since_ms": latch.since_ms,
-            "since_utc_ms": latch.since_utc_ms,
-            "cooldown_s": latch.cooldown_s,
-            "clear_since_ms": latch.clear_since_ms,
-        },
-        "locks": sorted(state.locks),
-        "stop": None if stop is None else {**asdict(stop), "reason": stop.reason.value},
-        "on_attempts": state.on_attempts,
-    }
+    written: dict[str, Any] = _write(state)
+    return written
 
 
 def lease_to_json(lease: Lease | None) -> dict[str, Any] | None:
     """Write a lease's terms down."""
-    return None if lease is None else asdict(lease)
+    written: dict[str, Any] | None = _write(lease)
+    return written
 
 
 def state_from_json(data: Mapping[str, Any]) -> OutletState:
     """Read a state. Raises ValueError, TypeError, KeyError or AttributeError for what is none."""
-    latch, stop = data.get("latch"), data.get("stop")
-    return OutletState(
-        metered=bool(data["metered"]),
-        phase=Phase(data["phase"]),
-        phase_ms=int(data["phase_ms"]),
-        measured=_known(Measured, data.get("measured")) or Measured(),
-        alive_ms=data.get("alive_ms"),
-        lease=_known(Lease, data.get("lease")),
-        charge=_known(Charge, data.get("charge"), fall=()),
-        plugged=_known(Plugged, data.get("plugged")) or Plugged(),
-        energy=_known(Energy, data.get("energy")) or Energy(),
-        inverse_share=float(data.get("inverse_share", 0.0)),
-        holds=_since(data.get("holds")),
-        clears=_since(data.get("clears")),
-        alarms=frozenset(Reason(reason) for reason in data.get("alarms") or ()),
-        latch=_known(
-            Latch,
-            latch,
-            **({} if latch is None else {"reason": Reason(latch["reason"])}),
-            **({} if latch is None else {"release": Release(latch["release"])}),
-        ),
-        locks=frozenset(data.get("locks") or ()),
-        stop=_known(Stop, stop, **({} if stop is None else {"reason": Reason(stop["reason"])})),
-        on_attempts=int(data.get("on_attempts", 0)),
-    )
+    state: OutletState = _read(OutletState, data)
+    return state
 
 
-def _known(make: Callable[..., T], data: Mapping[str, Any] | None, **read: Any) -> T | None:
-    """Make it of the fields that it has here; ``read`` are those that are more than JSON."""
-    if data is None:
-        return None
-    names: Any = getattr(make, "_fields", None) or getattr(make, "__dataclass_fields__", ())
-    return make(**{name: data[name] for name in names if name in data} | read)
+def _write(value: Any) -> Any:
+    kind: Any = type(value)
+    names = _names(kind)
+    if names:
+        return {name: _write(getattr(value, name)) for name in names if name not in _LEFT_OUT}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {_write(key): _write(each) for key, each in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(_write(each) for each in value)
+    return value
 
 
-def _since(data: Mapping[str, int] | None) -> Mapping[Reason, int]:
-    return MappingProxyType({Reason(reason): int(ms) for reason, ms in (data or {}).items()})
+def _read(kind: Any, data: Any) -> Any:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (UnionType, Union):
+        if data is None and NoneType in inner:
+            return None
+        return _read(next(each for each in inner if each is not NoneType), data)
+    if origin is not None and issubclass(origin, Mapping):
+        key, each = inner
+        return MappingProxyType({_read(key, name): _read(each, data[name]) for name in data})
+    if origin is frozenset:
+        return frozenset(_read(inner[0], each) for each in data)
+    names = _names(kind)
+    if names:
+        hints = _hints(kind)
+        known = [name for name in names if name in data and name not in _LEFT_OUT]
+        return kind(**{name: _read(hints[name], data[name]) for name in known})
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(data)
+    return _plain(kind, data)
+
+
+def _plain(kind: type, data: Any) -> Any:
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
+        raise TypeError(f"{data!r} is no {kind.__name__}")
+    return data
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """Give the fields of a named tuple or a dataclass; none for anything else."""
+    if is_dataclass(kind):
+        return tuple(field.name for field in fields(kind))
+    return tuple(getattr(kind, "_fields", ()))
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)

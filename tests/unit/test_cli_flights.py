@@ -193,7 +193,7 @@ def _line(number: int, text: str) -> Callable[[list[str]], None]:
         (_with("pilegate_flight", "x"), ":1: pilegate_flight: 'x' is no version"),
         (_with("outlet", 5), ":1: outlet: is missing or of another type"),
         (_with("at_ms", True), ":1: at_ms: is missing or of another type"),
-        (_with("state", {"phase": "on"}), ":1: can't be replayed: KeyError: 'metered'"),
+        (_with("state", {"phase": "on"}), ":1: can't be replayed: TypeError"),
         (_with("kind", "outlet.flew"), ":1: can't be replayed: ValueError"),
         (_with("limits", {"overpowr": {}}), ":1: limits.overpowr: unknown rule"),
         (_line(1, "{"), ":1: is no JSON"),

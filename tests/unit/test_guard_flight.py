@@ -329,3 +329,24 @@ def test_fields_of_another_version_do_no_harm() -> None:
     data["charge"] |= {"mood": "fine"}
     del data["charge"]["returns"], data["locks"]
     assert state_from_json(data).charge is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metered": "yes"},
+        {"phase": "flying"},
+        {"phase_ms": 1.5},
+        {"charge": {"peak_w": 5}},
+        {"charge": []},
+        {"holds": {"overpowr": 1}},
+        {"holds": 3},
+        {"alarms": ["welded", 5]},
+        {"latch": {"reason": "welded"}},
+        {"measured": {"power_w": True}},
+    ],
+)
+def test_what_is_no_state_is_refused(change: dict[str, Any]) -> None:
+    data = state_to_json(played((180, 10)).state) | change
+    with pytest.raises((TypeError, ValueError, KeyError, AttributeError)):
+        state_from_json(data)
