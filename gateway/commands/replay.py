@@ -12,17 +12,21 @@ import click
 
 from gateway.commands.failure import Exit
 from gateway.commands.flight_file import is_flight_file
-from gateway.commands.params import DURATION
+from gateway.commands.params import DURATION, Amount
 from gateway.commands.recording import read_recording, recordings
 from gateway.commands.replay_flights import GOES_ON, FlightTrial, flight_json, flight_line
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.commands.trial import Trial
-from gateway.core.errors import CorrectFiles, Problem
+from gateway.core.errors import CorrectFiles, CorrectInput, Problem
 from gateway.core.units import format_duration
 
 if TYPE_CHECKING:
     from gateway.guard.limits import Limits
     from gateway.guard.replay import Happening, Replayed
+
+
+SHORTEST_POLL_S = 0.05
+LONGEST_POLL_S = 3_600.0
 
 
 @click.command()
@@ -47,14 +51,14 @@ if TYPE_CHECKING:
 @click.option(
     "--voltage",
     "voltage_v",
-    type=click.FloatRange(min=1, max=500),
+    type=Amount(1, 500),
     default=230.0,
     show_default=True,
     help="In V, where none was recorded.",
 )
 @click.option(
     "--power-factor",
-    type=click.FloatRange(min=0.05, max=1),
+    type=Amount(0.05, 1),
     default=1.0,
     show_default=True,
     help="Turns power into current where none was recorded.",
@@ -86,6 +90,8 @@ def replay(
     --outlet takes the limits of one outlet for all, --set changes them. Touches no hardware, and
     needs no guard.
     """
+    if not SHORTEST_POLL_S <= poll_s <= LONGEST_POLL_S:
+        raise CorrectInput(f"--poll: expected {SHORTEST_POLL_S:g}s to {LONGEST_POLL_S / 60:g}m")
     site = None
     if outlet is not None or settings.site_option is not None:
         site = settings.site()
