@@ -55,6 +55,8 @@ _FIELDS: dict[str, tuple[str, list[Any]]] = {
     "taper_delay_s": ("A charge that tapers ends after this time, in s.", [14400]),
     "restart_w": ("A rise of more than this starts the delay anew, in W.", [6]),
     "resistive_above_w": ("A load above this without a soft start is no charger, in W.", [200]),
+    "times": ("So many breaks of a charge are a bad contact.", [4]),
+    "within_s": ("Within this time, in s.", [120]),
     "settle_s": ("A charge that was so low for so long has tapered, in s.", [60]),
 }
 

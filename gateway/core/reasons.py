@@ -30,6 +30,7 @@ class Reason(StrEnum):
     LOW_POWER = "low_power"
     # What does not belong on a charging outlet
     WRONG_APPLIANCE = "wrong_appliance"
+    LOOSE_CONTACT = "loose_contact"
     # Electrical protection
     OVERCURRENT_INSTANT = "overcurrent_instant"
     OVERCURRENT = "overcurrent"

@@ -37,7 +37,7 @@ _CLEARED_BY_SAMPLES = frozenset(
     {
         *_MEASURED_BY,
         *(Reason.WELDED, Reason.SILENCE, Reason.NO_LEASE),
-        *(Reason.WRONG_APPLIANCE, Reason.FROZEN_METER),
+        *(Reason.WRONG_APPLIANCE, Reason.LOOSE_CONTACT, Reason.FROZEN_METER),
     }
 )
 

@@ -61,8 +61,8 @@ def _read(kind: Any, data: Any) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         key, each = inner
         return MappingProxyType({_read(key, name): _read(each, data[name]) for name in data})
-    if origin is frozenset:
-        return frozenset(_read(inner[0], each) for each in data)
+    if origin in (frozenset, tuple):
+        return origin(_read(inner[0], each) for each in data)
     names = _names(kind)
     if names:
         hints = _hints(kind)

@@ -246,6 +246,27 @@ class WrongAppliance(Rule):
         )
 
 
+MOST_BREAKS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LooseContact(Rule):
+    """Acts when the power of a charge is gone and back ``times`` times within ``within_s``.
+
+    ``delay_s`` is not used. The default is above what any charger does: a dual-pack charger
+    changes over once, a re-top comes once and after the end (domain facts, section 1).
+    """
+
+    action: Action = Action.ALARM
+    times: int = 4
+    within_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        Rule.__post_init__(self)
+        _require(2 <= self.times <= MOST_BREAKS, f"times is from 2 to {MOST_BREAKS}")
+        _require(1 <= self.within_s <= 3_600, "within_s is from 1 to 3600")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LongestTime(Rule):
     """Acts when a lease, with all its renewals, has lasted ``delay_s``."""
@@ -334,6 +355,7 @@ class Limits:
     no_load: NoLoad | None = field(default_factory=NoLoad)
     full: Full | None = field(default_factory=Full)
     wrong_appliance: WrongAppliance | None = field(default_factory=WrongAppliance)
+    loose_contact: LooseContact | None = field(default_factory=LooseContact)
     longest_time: LongestTime = field(default_factory=LongestTime)
     frozen_meter: FrozenMeter | None = field(default_factory=FrozenMeter)
     silence: Silence = field(default_factory=Silence)

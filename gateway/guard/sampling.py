@@ -7,7 +7,7 @@ from types import MappingProxyType
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import charge as charges
-from gateway.guard import energy, load, rules, still
+from gateway.guard import contact, energy, load, rules, still
 from gateway.guard.clearing import clear
 from gateway.guard.intake import news
 from gateway.guard.limits import Action, Release
@@ -146,7 +146,8 @@ def _deliver(turn: Turn, sample: Sample) -> None:
     counted = energy.add(state.energy, sample, _longest_gap_ms(turn))
     charge = state.charge
     if sample.power_w is not None and charge is not None:
-        charge = charges.follow(charge, sample.power_w, sample.at_ms, turn.limits)
+        was, charge = charge, charges.follow(charge, sample.power_w, sample.at_ms, turn.limits)
+        charge = contact.follow(was, charge)
         if charges.falls(charge, sample.at_ms):
             charge = charge._replace(fall=state.recent)
     plugged = load.follow(state.plugged, sample)
@@ -170,6 +171,9 @@ def _ends(turn: Turn) -> list[Finding]:
     stranger = _stranger(turn)
     if stranger is not None:
         found.append(stranger)
+    loose = contact.judge(turn)
+    if loose is not None:
+        found.append(loose)
     if state.charge is not None:
         ended = charges.ending(state.charge, turn.limits, turn.now.mono_ms)
         if ended is not None:

@@ -127,6 +127,10 @@ class Charge(NamedTuple):
     """How often power came back after it had been at zero: change-overs, pauses, re-tops."""
     longest_gone_ms: int = 0
     """How long it was gone at most before it came back."""
+    opened: bool = False
+    """Whether its power is gone, or came back only in part, before it had tapered."""
+    breaks_ms: tuple[int, ...] = ()
+    """When it came back, the newest last."""
     fall: tuple[Sample, ...] = ()
     """The samples up to the first at zero, or at rest."""
 

@@ -32,7 +32,7 @@ _OVER_WHEN_OFF = frozenset(
         *(Reason.SILENCE, Reason.NO_REACTION),
         # Alarms about a charge end with it.
         *(Reason.FULL, Reason.UNPLUGGED, Reason.NO_LOAD, Reason.LONGEST_TIME),
-        *(Reason.WRONG_APPLIANCE, Reason.FROZEN_METER),
+        *(Reason.WRONG_APPLIANCE, Reason.LOOSE_CONTACT, Reason.FROZEN_METER),
     }
 )
 
@@ -157,7 +157,7 @@ def _confirmed(turn: Turn, off: Stop) -> None:
     )
     # A current seen before this OFF says nothing about the time after it.
     turn.drop_hold(Reason.WELDED)
-    for reason in (Reason.WRONG_APPLIANCE, Reason.FROZEN_METER):
+    for reason in (Reason.WRONG_APPLIANCE, Reason.LOOSE_CONTACT, Reason.FROZEN_METER):
         turn.drop_hold(reason)
     clear_alarms(turn, _OVER_WHEN_OFF)
     data: dict[str, str | int] = {

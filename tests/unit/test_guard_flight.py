@@ -313,7 +313,8 @@ def test_a_welded_relay_is_replayed() -> None:
 
 
 def test_a_state_comes_back_as_it_was() -> None:
-    for course in ENDS.values():
+    flicker = ((180, 60), *((0, 2), (180, 8)) * 6)
+    for course in (*ENDS.values(), flicker):
         machine = played(*course)
         kept = [flight.start.state for flight in machine.kept if flight.start is not None]
         for state in [*kept, machine.state._replace(recent=())]:
