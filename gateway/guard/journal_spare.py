@@ -14,7 +14,9 @@ from gateway.guard.flight_record import Flight
 MOST_WAITING = 1_024
 """Records in memory, about 15 KB each: all outlets of a large site that stop at once."""
 MOST_AT_ONCE = 8
-"""Records in one transaction."""
+"""Records in one transaction: a fact waits for no more."""
+MOST_AT_THE_END = 256
+"""Once no fact can come any more."""
 
 
 class Spare:
@@ -37,11 +39,11 @@ class Spare:
                 self.dropped += 1
             self._waiting.append(flight)
 
-    def take(self) -> list[Flight]:
+    def take(self, most: int = MOST_AT_ONCE) -> list[Flight]:
         """Take some records, oldest first, up to one whose facts have no numbers yet."""
         taken: list[Flight] = []
         with self._lock:
-            while self._waiting and len(taken) < MOST_AT_ONCE and self._waiting[0].settled:
+            while self._waiting and len(taken) < most and self._waiting[0].settled:
                 taken.append(self._waiting.popleft())
         return taken
 

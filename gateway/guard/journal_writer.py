@@ -24,7 +24,7 @@ from gateway.guard.journal_chores import Keep, prune, used_bytes
 from gateway.guard.journal_entry import NotWritten, Ticket
 from gateway.guard.journal_queue import Queue, Waiting
 from gateway.guard.journal_schema import WAL_LIMIT_BYTES, open_journal
-from gateway.guard.journal_spare import Spare
+from gateway.guard.journal_spare import MOST_AT_ONCE, MOST_AT_THE_END, Spare
 from gateway.guard.journal_sql import last_seq, write_entry, write_flight
 from gateway.link.journal import is_locked
 
@@ -194,7 +194,7 @@ class Writer(threading.Thread):
         """Write a few flight records, if all else is written; their trouble is nobody else's."""
         if not self._queue.closed and time.monotonic() < self._spare_s:
             return  # woken by something else
-        flights = self._spare.take()
+        flights = self._spare.take(MOST_AT_THE_END if self._queue.closed else MOST_AT_ONCE)
         if not flights:
             # The facts they are about are written, and that is not told yet.
             self._again_in(NEXT_SPARE_S)
