@@ -123,7 +123,6 @@ class JournalReader:
                 self._db.execute("PRAGMA query_only = ON")
                 found = self._db.execute("PRAGMA user_version").fetchone()[0]
             check_version(path, found)
-            self._has_flights = found >= _FLIGHTS_SINCE
         except BaseException:
             self._db.close()
             raise
@@ -254,7 +253,7 @@ class JournalReader:
         limit: int = MOST_FLIGHTS,
     ) -> list[FlightHead]:
         """Give the heads of up to ``limit`` flight records, newest first."""
-        if not self._has_flights:
+        if not self._has_flights():
             return []
         wanted = {"outlet": outlet, "kind": kind, "reason": reason}
         tests = [f"{name} = :{name}" for name, value in wanted.items() if value is not None]
@@ -285,7 +284,7 @@ class JournalReader:
 
         Raises FixInstallation for one that is damaged.
         """
-        if not self._has_flights:
+        if not self._has_flights():
             return None
         rows = self._rows(
             "SELECT header, rows FROM flights WHERE seq <= :seq AND last_seq >= :seq"
@@ -300,6 +299,10 @@ class JournalReader:
             raise FixInstallation(
                 f"{self._path}: flight record {seq} is damaged ({err}): check the disk"
             ) from err
+
+    def _has_flights(self) -> bool:
+        """Say whether there is a place for them: a guard that is upgraded makes it meanwhile."""
+        return bool(self._rows("PRAGMA user_version")[0][0] >= _FLIGHTS_SINCE)
 
     def _rows(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
         with self._lock, readable(self._path), _for_a_reader(self._path):

@@ -150,13 +150,14 @@ def test_a_journal_of_the_version_before_is_brought_up_to_date(path: Path) -> No
         old.execute("PRAGMA journal_mode = WAL")
         old.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = 1;COMMIT;")
         write_entry(old, 0, entry())
-        with JournalReader(path) as before:
-            assert before.flights() == []
-            assert before.flight(1) is None
-            assert before.last_seq() == 1
-    with closing(open_journal(path)) as db:
+        with JournalReader(path) as reader:
+            assert reader.flights() == []
+            assert reader.flight(1) is None
+            assert reader.last_seq() == 1
+    with JournalReader(path) as before, closing(open_journal(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
         assert write(db) == 2
+        assert numbers(before) == [2], "who had it open sees what is new"
         with JournalReader(path) as reader:
             assert [fact.seq for fact in reader.facts_after(0)] == [1, 2, 3]
             assert numbers(reader) == [2]
