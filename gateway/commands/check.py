@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.commands.circuit_plan import circuit_lines
 from gateway.commands.failure import Exit
 from gateway.commands.settings import Settings, global_options, pass_settings
 
@@ -33,6 +34,8 @@ def check(settings: Settings, file: Path | None, requests: bool) -> int:
     for warning in site.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(_summary(site))
+    for line in circuit_lines(site):
+        click.echo(line)
     from gateway.commands.bus_plan import print_plans  # noqa: PLC0415 - brings in the drivers
     from gateway.commands.plug_plan import print_plug_plans  # noqa: PLC0415 - the same
 

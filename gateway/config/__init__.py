@@ -3,6 +3,7 @@
 Every error names file, line and key, and all of them are reported at once.
 """
 
+from gateway.config.circuit_model import Amount, Circuit, Contactor, FeedPoint, Policy, Restart
 from gateway.config.mqtt_profile import Family, MqttProfile, PlugValue, PowerOn
 from gateway.config.profile import Profile, Quantity, Space, Value, ValueType, WordOrder
 from gateway.config.profile_files import load_plug_profile, load_profile
@@ -19,6 +20,7 @@ from gateway.config.site import (
     MqttTls,
     Outlet,
     Pile,
+    Point,
     RtuBus,
     ServeSettings,
     Site,
@@ -29,12 +31,16 @@ from gateway.config.site import (
 )
 
 __all__ = [
+    "Amount",
     "AnyBus",
     "BrokerSettings",
     "Bus",
     "Channel",
+    "Circuit",
+    "Contactor",
     "Device",
     "Family",
+    "FeedPoint",
     "FlightSettings",
     "GuardSettings",
     "MqttBus",
@@ -44,9 +50,12 @@ __all__ = [
     "Outlet",
     "Pile",
     "PlugValue",
+    "Point",
+    "Policy",
     "PowerOn",
     "Profile",
     "Quantity",
+    "Restart",
     "RtuBus",
     "ServeSettings",
     "Site",

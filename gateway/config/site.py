@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.config.channel import Channel
 from gateway.config.findings import Findings
 from gateway.config.merge import Layer, read_layer
 from gateway.config.site_buses import Hardware, read_folders, read_hardware
+from gateway.config.site_circuits import read_circuits, warn_of_budgets
 from gateway.config.site_file import (
     FilePath,
     FlightsItem,
@@ -27,7 +29,6 @@ from gateway.config.site_model import (
     AnyBus,
     BrokerSettings,
     Bus,
-    Channel,
     Device,
     FlightSettings,
     GuardSettings,
@@ -36,6 +37,7 @@ from gateway.config.site_model import (
     MqttTls,
     Outlet,
     Pile,
+    Point,
     RtuBus,
     ServeSettings,
     Site,
@@ -44,7 +46,7 @@ from gateway.config.site_model import (
     TlsFiles,
 )
 from gateway.config.site_mqtt import read_broker
-from gateway.config.site_outlets import Layout, OutletDraft, read_layout
+from gateway.config.site_outlets import Ends, Layout, OutletDraft, read_layout
 from gateway.config.yaml_source import Source, key_text, read_yaml
 from gateway.core.errors import CorrectFiles, Problem
 
@@ -63,6 +65,7 @@ __all__ = [
     "MqttTls",
     "Outlet",
     "Pile",
+    "Point",
     "RtuBus",
     "ServeSettings",
     "Site",
@@ -86,9 +89,13 @@ def load_site(path: Path) -> Site:
     folders = read_folders(found, base)
     broker = read_broker(found, base)
     hardware = read_hardware(found, folders, base)
-    layout = read_layout(found, hardware, _site_limits(found))
+    ends = Ends(found, hardware)
+    layout = read_layout(found, ends, _site_limits(found))
     found.problems.extend(folders.problems)
     outlets = resolve_outlets(found, hardware, _usable(layout, hardware))
+    circuits = read_circuits(found, layout, ends)
+    ends.warn()
+    warn_of_budgets(found, circuits, outlets)
     if found.problems or settings is None:
         raise CorrectFiles(_sorted(found.problems, found.source))
     return Site(
@@ -105,6 +112,7 @@ def load_site(path: Path) -> Site:
         outlets=outlets,
         piles=tuple(layout.piles),
         stations=tuple(layout.stations),
+        circuits=tuple(circuits),
         guard=settings.guard,
         serve=settings.serve,
         warnings=tuple(str(warning) for warning in _sorted(found.warnings, found.source)),

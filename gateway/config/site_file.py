@@ -11,15 +11,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from gateway.config.circuit_file import CircuitItem
 from gateway.config.patterns import (
     CLIENT_PATTERN,
     GROUP_PATTERN,
     HOST_PATTERN,
-    TITLE_PATTERN,
     TOPIC_PATTERN,
 )
 from gateway.config.profile import LIMITS_SCHEMA, FileModel
-from gateway.core.ids import NAME_PATTERN
+from gateway.config.site_words import ChannelItem, ChannelNumber, Name, Title
 
 MIN_POLL_MS = 50
 MAX_POLL_MS = 60_000
@@ -76,10 +76,7 @@ def _listen(listen: str) -> str:
     return listen
 
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Title = Annotated[str, Field(min_length=1, max_length=200, pattern=TITLE_PATTERN)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_printable)]
-ChannelNumber = Annotated[int, Field(ge=1, le=256)]
 LISTEN_FORM: dict[str, Any] = {"pattern": r":[0-9]{1,5}$"}
 """What an editor can check of it; the rest is ``split_listen``."""
 LimitsData = Annotated[Any, WithJsonSchema(LIMITS_SCHEMA)]
@@ -290,15 +287,6 @@ class DeviceItem(FileModel):
     """Time it takes before it answers, in ms, where it differs from its profile's."""
 
 
-class ChannelItem(FileModel):
-    """One channel of a device."""
-
-    device: Name
-    """Id of the device."""
-    channel: ChannelNumber = 1
-    """Channel, from 1."""
-
-
 class ModuleItem(FileModel):
     """Short form: one outlet for each channel of a device that measures and switches."""
 
@@ -393,6 +381,8 @@ class SiteHead(FileModel):
     """Devices on them."""
     stations: Any
     """Stations with piles with outlets."""
+    circuits: Any = None
+    """Feeds with their limits."""
 
 
 class PileItem(PileHead):
@@ -434,3 +424,5 @@ class SiteFile(SiteHead):
     """Devices on them: with a unit (Modbus), or with a topic (MQTT)."""
     stations: tuple[StationItem, ...]
     """Stations with piles with outlets."""
+    circuits: tuple[CircuitItem, ...] | None = None
+    """Feeds with their limits: a tree of circuits for each supply."""

@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from gateway.config.channel import Channel
+from gateway.config.circuit_model import Circuit, FeedPoint, feed_points
 from gateway.config.mqtt_profile import MqttProfile, PowerOn
 from gateway.config.profile import Profile
 from gateway.core.errors import NotKnown
-from gateway.core.ids import BusId, DeviceId, OutletId, PileId, StationId
+from gateway.core.ids import BusId, CircuitId, DeviceId, OutletId, PileId, StationId
 from gateway.guard.limits import Limits
 
 
@@ -122,14 +124,6 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
-    """One channel (from 1) of a device."""
-
-    device: DeviceId
-    channel: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Outlet:
     """One outlet: what switches it, what measures it, and what it may do."""
 
@@ -144,6 +138,15 @@ class Outlet:
     """Where each limit comes from: ``{"overpower.above_w": "pile/n1"}``. A rule that is
     switched off stands there under its own name. Origins are ``default``,
     ``profile/<name>``, ``site``, ``station/<id>``, ``pile/<id>`` and ``outlet/<id>``."""
+
+    @property
+    def silence_s(self) -> float:
+        """It has to be heard more often than this."""
+        return self.limits.silence.delay_s
+
+
+Point = Outlet | FeedPoint
+"""What drivers poll and switch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +230,8 @@ class Site:
     mqtt_buses: tuple[MqttBus, ...] = ()
     plugs: tuple[MqttDevice, ...] = ()
     """Devices behind a broker."""
+    circuits: tuple[Circuit, ...] = ()
+    """Feeds, each after its parent."""
     broker: BrokerSettings | None = None
     """The embedded broker; None: there is none."""
     guard: GuardSettings = field(default_factory=GuardSettings)
@@ -275,7 +280,47 @@ class Site:
             groups["outlet", outlet.id] = [outlet]
             groups["pile", outlet.pile].append(outlet)
             groups["station", outlet.station].append(outlet)
+        for circuit in self.circuits:
+            hanging = self._beneath[circuit.id]
+            groups["circuit", circuit.id] = [o for o in self.outlets if o.id in hanging]
         return {key: tuple(members) for key, members in groups.items()}
+
+    @cached_property
+    def _circuits(self) -> dict[str, Circuit]:
+        return {circuit.id: circuit for circuit in self.circuits}
+
+    @cached_property
+    def _beneath(self) -> dict[str, set[OutletId]]:
+        """The outlets that a circuit feeds, by itself or by others."""
+        beneath = {circuit.id: set(circuit.outlets) for circuit in self.circuits}
+        for circuit in reversed(self.circuits):
+            if circuit.parent is not None:
+                beneath[circuit.parent] |= beneath[circuit.id]
+        return {str(circuit): outlets for circuit, outlets in beneath.items()}
+
+    @cached_property
+    def feed_points(self) -> tuple[FeedPoint, ...]:
+        """Meters and contactors of circuits."""
+        return tuple(point for circuit in self.circuits for point in feed_points(circuit))
+
+    @cached_property
+    def _bus_points(self) -> dict[str, tuple[Point, ...]]:
+        by_bus: dict[str, list[Point]] = {
+            bus: list(outlets) for bus, outlets in self._bus_outlets.items()
+        }
+        for point in self.feed_points:
+            channel = point.relay or point.meter
+            assert channel is not None
+            by_bus[self.any_device(channel.device).bus].append(point)
+        return {bus: tuple(points) for bus, points in by_bus.items()}
+
+    @cached_property
+    def _feeding(self) -> dict[OutletId, tuple[CircuitId, ...]]:
+        lines: dict[str, tuple[CircuitId, ...]] = {}
+        for circuit in self.circuits:
+            above = () if circuit.parent is None else lines[circuit.parent]
+            lines[circuit.id] = (circuit.id, *above)
+        return {outlet: lines[c.id] for c in self.circuits for outlet in c.outlets}
 
     @cached_property
     def _bus_outlets(self) -> dict[str, tuple[Outlet, ...]]:
@@ -305,6 +350,17 @@ class Site:
         """Look up a device of any kind. Raises NotKnown."""
         return self._plugs.get(device_id) or self.device(device_id)
 
+    def circuit(self, circuit_id: str) -> Circuit:
+        """Look up a circuit. Raises NotKnown."""
+        found = self._circuits.get(circuit_id)
+        if found is None:
+            raise NotKnown(f"no circuit {circuit_id!r} in site {self.id}: see `pilegate circuits`")
+        return found
+
+    def feeding(self, outlet_id: OutletId) -> tuple[CircuitId, ...]:
+        """Circuits that feed an outlet, from the nearest to the top of their tree."""
+        return self._feeding.get(outlet_id, ())
+
     def bus(self, bus_id: str) -> AnyBus:
         """Look up a bus. Raises NotKnown."""
         found = self._buses.get(bus_id)
@@ -313,7 +369,7 @@ class Site:
         return found
 
     def outlets_of(self, kind: str, target_id: str) -> tuple[Outlet, ...]:
-        """Outlets of an outlet, a pile, a station or the site. Raises NotKnown."""
+        """Outlets of an outlet, a pile, a station, a circuit or the site. Raises NotKnown."""
         found = self._groups.get((kind, target_id))
         if found is None:
             raise NotKnown(f"no {kind} {target_id!r} in site {self.id}: see `pilegate outlets`")
@@ -323,6 +379,14 @@ class Site:
         """Outlets that have their relay or their meter on a bus. Raises NotKnown."""
         self.bus(bus_id)
         return self._bus_outlets[bus_id]
+
+    def points_on(self, bus_id: str) -> tuple[Point, ...]:
+        """Whatever is polled or switched on a bus: outlets, and circuits' meters and contactors.
+
+        Raises NotKnown.
+        """
+        self.bus(bus_id)
+        return self._bus_points[bus_id]
 
     def devices_on(self, bus_id: str) -> tuple[Device, ...]:
         """Modbus devices of a bus, in the order of the site file. Raises NotKnown."""

@@ -7,12 +7,14 @@ import string
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from gateway.config.channel import Channel
 from gateway.config.explain import nearest, shown
 from gateway.config.findings import Claims, Findings
 from gateway.config.merge import Layer, read_layer
 from gateway.config.site_buses import Hardware
-from gateway.config.site_file import ChannelItem, ModuleItem, OutletItem, PileHead, StationHead
-from gateway.config.site_model import Channel, Pile, Station
+from gateway.config.site_file import ModuleItem, OutletItem, PileHead, StationHead
+from gateway.config.site_model import Pile, Station
+from gateway.config.site_words import ChannelItem
 from gateway.config.yaml_source import KeyPath
 from gateway.core.ids import DeviceId, OutletId, PileId, StationId, is_name
 
@@ -49,14 +51,72 @@ class Layout:
     outlets: list[OutletDraft] = field(default_factory=list)
 
 
-def read_layout(found: Findings, hardware: Hardware, site_layer: Layer | None) -> Layout:
+def read_layout(found: Findings, ends: Ends, site_layer: Layer | None) -> Layout:
     """Read stations with their piles and outlets; what is wrong goes to ``found``."""
-    reader = _Reader(found, hardware)
+    reader = _Reader(found, ends)
     layers = () if site_layer is None else (site_layer,)
     for path, entry in found.entries(found.source.data.get("stations", []), ("stations",)):
         reader.station(path, entry, layers)
-    reader.warn()
+    if not reader.layout.outlets and not found.problems:
+        found.warn(("stations",), "no outlets at all")
     return reader.layout
+
+
+class Ends:
+    """What outlets and circuits are measured and switched by: each end belongs to one of them."""
+
+    def __init__(self, found: Findings, hardware: Hardware) -> None:
+        self.hardware = hardware
+        self.claims = Claims(found)
+        self._found = found
+        self._used: set[str] = set()
+
+    def known(self, device: str, path: KeyPath) -> bool:
+        """Say whether there is such a device, and take it for used."""
+        self._used.add(device)
+        if device in self.hardware.device_names:
+            return True
+        message = f"unknown device {device!r}; {nearest(device, self.hardware.device_names)}"
+        self._found.wrong(path, message)
+        return False
+
+    def channel(self, item: ChannelItem | None, path: KeyPath, part: str) -> Channel | None:
+        """Give a channel as a ``meter`` or a ``relay``, if it can be one."""
+        if item is None or not self.known(item.device, (*path, "device")):
+            return None
+        channel = _channel(item.device, item.channel)
+        return channel if self.fits(channel, path, part) else None
+
+    def fits(self, channel: Channel, path: KeyPath, part: str) -> bool:
+        """Say whether a channel can be a ``meter`` or a ``relay``."""
+        device = self.hardware.devices.get(channel.device)
+        if device is None:
+            return True
+        profile = device.profile
+        if part == "relay" and profile.relay is None:
+            message = f"{channel.device} has no relay (profile {profile.profile}): name one"
+            self._found.wrong((*path, "device"), message)
+            return False
+        if part == "meter" and not profile.is_meter:
+            message = f"{channel.device} measures no current or power (profile {profile.profile})"
+            self._found.wrong((*path, "device"), message)
+            return False
+        if channel.channel > profile.channels:
+            key = "channels" if path[-1] == "module" else "channel"
+            count = f"channels 1 to {profile.channels}" if profile.channels > 1 else "one channel"
+            self._found.wrong(
+                (*path, key),
+                f"{channel.device} has no channel {channel.channel}: it has {count} "
+                f"(profile {profile.profile})",
+            )
+            return False
+        return True
+
+    def warn(self) -> None:
+        """Tell what nothing uses."""
+        for device, path in self.hardware.paths.items():
+            if device not in self._used:
+                self._found.warn((*path, "id"), f"no outlet uses device {device!r}")
 
 
 def _channel(device: str, channel: int) -> Channel:
@@ -97,12 +157,12 @@ def _template_error(template: str) -> str:
 
 
 class _Reader:
-    def __init__(self, found: Findings, hardware: Hardware) -> None:
+    def __init__(self, found: Findings, ends: Ends) -> None:
         self.layout = Layout()
         self._found = found
-        self._hardware = hardware
-        self._claims = Claims(found)
-        self._used: set[str] = set()
+        self._hardware = ends.hardware
+        self._ends = ends
+        self._claims = ends.claims
 
     def station(self, path: KeyPath, entry: dict[str, Any], layers: tuple[Layer, ...]) -> None:
         head: StationHead | None = self._found.read(StationHead, entry, path)
@@ -161,7 +221,7 @@ class _Reader:
             return {}
         path = (*pile_path, "module")
         item: ModuleItem | None = self._found.read(ModuleItem, entry["module"], path)
-        if item is None or not self._known(item.device, (*path, "device")):
+        if item is None or not self._ends.known(item.device, (*path, "device")):
             return {}
         channels = _channels(item.channels)
         if not channels:
@@ -247,7 +307,7 @@ class _Reader:
                 message = "write either a device for both, or a meter and a relay"
                 self._found.wrong((*path, key), message)
                 return None
-            if not self._known(item.device, (*path, "device")):
+            if not self._ends.known(item.device, (*path, "device")):
                 return None
             channel = self._channel_of_device(item, path)
             if channel is None:
@@ -263,8 +323,8 @@ class _Reader:
     def _composed(
         self, item: OutletItem, name: str, path: KeyPath, place: Place
     ) -> OutletDraft | None:
-        meter = self._end(item.meter, (*path, "meter"), "meter")
-        relay = self._end(item.relay, (*path, "relay"), "relay")
+        meter = self._ends.channel(item.meter, (*path, "meter"), "meter")
+        relay = self._ends.channel(item.relay, (*path, "relay"), "relay")
         if item.relay is None:
             self._found.wrong(
                 path, "relay is missing: an outlet that can't be switched can't be protected"
@@ -294,50 +354,12 @@ class _Reader:
         device = self._hardware.devices.get(channel.device)
         meter: Channel | None = channel
         if device is not None:
-            if not self._fits(channel, path, "relay"):
+            if not self._ends.fits(channel, path, "relay"):
                 return None
             if not device.profile.is_meter:
                 meter = None
                 self._warn_no_meter(outlet, path)
         return OutletDraft(OutletId(outlet), outlet, path, place, channel, meter)
-
-    def _end(self, item: ChannelItem | None, path: KeyPath, part: str) -> Channel | None:
-        if item is None or not self._known(item.device, (*path, "device")):
-            return None
-        channel = _channel(item.device, item.channel)
-        return channel if self._fits(channel, path, part) else None
-
-    def _fits(self, channel: Channel, path: KeyPath, part: str) -> bool:
-        device = self._hardware.devices.get(channel.device)
-        if device is None:
-            return True
-        profile = device.profile
-        if part == "relay" and profile.relay is None:
-            message = f"{channel.device} has no relay (profile {profile.profile}): name one"
-            self._found.wrong((*path, "device"), message)
-            return False
-        if part == "meter" and not profile.is_meter:
-            message = f"{channel.device} measures no current or power (profile {profile.profile})"
-            self._found.wrong((*path, "device"), message)
-            return False
-        if channel.channel > profile.channels:
-            key = "channels" if path[-1] == "module" else "channel"
-            count = f"channels 1 to {profile.channels}" if profile.channels > 1 else "one channel"
-            self._found.wrong(
-                (*path, key),
-                f"{channel.device} has no channel {channel.channel}: it has {count} "
-                f"(profile {profile.profile})",
-            )
-            return False
-        return True
-
-    def _known(self, device: str, path: KeyPath) -> bool:
-        self._used.add(device)
-        if device in self._hardware.device_names:
-            return True
-        message = f"unknown device {device!r}; {nearest(device, self._hardware.device_names)}"
-        self._found.wrong(path, message)
-        return False
 
     def _claim(
         self, draft: OutletDraft, id_path: KeyPath, relay_path: KeyPath, meter_path: KeyPath
@@ -368,11 +390,3 @@ class _Reader:
         self._found.warn(
             path, f"outlet {outlet!r} has no meter: nothing can protect it from an overload"
         )
-
-    def warn(self) -> None:
-        """Tell what nothing uses."""
-        for device, path in self._hardware.paths.items():
-            if device not in self._used:
-                self._found.warn((*path, "id"), f"no outlet uses device {device!r}")
-        if not self.layout.outlets and not self._found.problems:
-            self._found.warn(("stations",), "no outlets at all")

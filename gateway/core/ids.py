@@ -12,6 +12,7 @@ PileId = NewType("PileId", str)
 StationId = NewType("StationId", str)
 DeviceId = NewType("DeviceId", str)
 BusId = NewType("BusId", str)
+CircuitId = NewType("CircuitId", str)
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 """Ids people write: safe in a URL, a topic, a file name and a shell."""
@@ -20,7 +21,7 @@ _NAME = re.compile(NAME_PATTERN)
 
 
 def is_name(text: str) -> bool:
-    """Say whether ``text`` can be an id of a site, station, pile, outlet, bus or device."""
+    """Say whether ``text`` can be an id that people write: of an outlet, a bus, a device."""
     return _NAME.fullmatch(text) is not None
 
 

@@ -1,0 +1,24 @@
+"""Words that several parts of a site file have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gateway.config.patterns import TITLE_PATTERN
+from gateway.config.profile import FileModel
+from gateway.core.ids import NAME_PATTERN
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Title = Annotated[str, Field(min_length=1, max_length=200, pattern=TITLE_PATTERN)]
+ChannelNumber = Annotated[int, Field(ge=1, le=256)]
+
+
+class ChannelItem(FileModel):
+    """One channel of a device."""
+
+    device: Name
+    """Id of the device."""
+    channel: ChannelNumber = 1
+    """Channel, from 1."""
