@@ -26,6 +26,28 @@ class FactKind(StrEnum):
     OUTLET_RELEASED = "outlet.released"
     OUTLET_ALARM = "outlet.alarm"
     OUTLET_ALARM_CLEARED = "outlet.alarm_cleared"
+    OUTLET_WAITING = "outlet.waiting"
+    """It holds a lease, and its circuits have no room: it goes on when they have."""
+    OUTLET_SHED = "outlet.shed"
+    """It is switched off for its circuits' sake; its lease goes on, and waits."""
+    CIRCUIT_OVER = "circuit.over"
+    """More flows than a circuit carries, for longer than it may."""
+    CIRCUIT_CLEARED = "circuit.cleared"
+    CIRCUIT_METER_LOST = "circuit.meter_lost"
+    """Its outlets count with their limits until its meter is found."""
+    CIRCUIT_METER_FOUND = "circuit.meter_found"
+    CIRCUIT_DARK = "circuit.dark"
+    """No voltage: what ran on it waits."""
+    CIRCUIT_LIT = "circuit.lit"
+    """Its voltage, or its contactor, is back: outlets go on one by one."""
+    CONTACTOR_OPENED = "contactor.opened"
+    """A contactor is told to open, and stays open until a person on site releases it."""
+    CONTACTOR_RELEASED = "contactor.released"
+    CONTACTOR_SEEN = "contactor.seen"
+    """A contactor is seen open, or closed, as it was told."""
+    CONTACTOR_ALARM = "contactor.alarm"
+    """A contactor is not seen as it was told."""
+    CONTACTOR_ALARM_CLEARED = "contactor.alarm_cleared"
     REQUEST_REFUSED = "request.refused"
     LOCKED = "scope.locked"
     UNLOCKED = "scope.unlocked"
@@ -43,8 +65,8 @@ class FactDraft:
 
     kind: FactKind
     subject: str
-    """``outlet/<id>``, ``pile/<id>``, ``station/<id>``, ``site/<id>``, ``device/<id>``,
-    ``bus/<id>`` or ``guard``."""
+    """``outlet/<id>``, ``pile/<id>``, ``station/<id>``, ``site/<id>``, ``circuit/<id>``,
+    ``device/<id>``, ``bus/<id>`` or ``guard``."""
     utc_ms: int
     quality: TimeQuality
     actor: str = "guard"

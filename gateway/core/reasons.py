@@ -47,6 +47,10 @@ class Reason(StrEnum):
     NO_REACTION = "no_reaction"
     FROZEN_METER = "frozen_meter"
     SELF_TEST = "self_test"
+    # What an outlet hangs on
+    CIRCUIT_OVER = "circuit_over"
+    ROTATION = "rotation"
+    CONTACTOR = "contactor"
     # Interlocks
     INTERLOCK = "interlock"
     FIRE = "fire"
