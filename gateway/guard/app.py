@@ -234,7 +234,7 @@ class Guard:
 
     def _gather(self, outlet: Outlet, sample: Sample) -> None:
         total_uj = outlet.state.energy.total_uj
-        if outlet.state.lease is not None:
+        if outlet.state.lease is not None and outlet.state.phase is not Phase.WAITING:
             self._keep(self._minutes.add(outlet.id, sample, total_uj))
         else:
             self._keep(self._minutes.close(outlet.id, total_uj))
@@ -336,7 +336,7 @@ class Guard:
         return [
             outlet
             for outlet in self.fleet.outlets.values()
-            if outlet.state.phase not in (Phase.OFF, Phase.GRANTED)
+            if outlet.state.phase not in (Phase.OFF, Phase.GRANTED, Phase.WAITING)
             and outlet.state.measured.relay_on is not None
         ]
 

@@ -19,7 +19,7 @@ def switched_off(
     state: OutletState, limits: Limits, now: Now
 ) -> tuple[OutletState, tuple[Effect, ...]]:
     """End the lease if there is one, and send an OFF whatever the outlet is thought to be."""
-    if state.phase in (Phase.OFF, Phase.STOPPING):
+    if state.lease is None and state.phase in (Phase.OFF, Phase.STOPPING):
         return state, (SwitchOff(urgent=False), _REFUSAL)
     turn = Turn(state, limits, now)
     stop(turn, Reason.INTERRUPTED, evidence={"detail": _DETAIL})

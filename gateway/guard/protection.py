@@ -20,11 +20,14 @@ from gateway.guard.state import (
     Effect,
     Event,
     Finding,
+    Held,
     LeaseDurable,
     LeaseNotDurable,
     Lock,
+    MakeRoom,
     OutletState,
     Phase,
+    Proceed,
     Renew,
     RequestOff,
     RequestOn,
@@ -75,7 +78,7 @@ def _alive(turn: Turn, event: Alive) -> None:
 def _timers(turn: Turn) -> None:
     """Everything that happens because time went by."""
     waited_ms = turn.now.mono_ms - turn.state.phase_ms
-    if turn.state.phase in ACTIVE:
+    if turn.state.phase in ACTIVE or turn.state.phase in (Phase.WAITING, Phase.STOPPING):
         _lease(turn)
     if turn.state.phase in ACTIVE:
         _listen(turn)
@@ -149,6 +152,9 @@ _HANDLERS: Mapping[type[Event], Callable[[Turn, Any], None]] = {
     RequestOn: requests.on,
     LeaseDurable: requests.durable,
     LeaseNotDurable: requests.not_durable,
+    Held: requests.held,
+    Proceed: requests.proceed,
+    MakeRoom: requests.make_room,
     Renew: requests.renew,
     RequestOff: requests.off,
     RequestReset: requests.reset,

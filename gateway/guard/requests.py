@@ -13,22 +13,26 @@ from gateway.guard.model import Lease
 from gateway.guard.state import (
     Charge,
     Finding,
+    Held,
     KeepOn,
     LeaseDurable,
     LeaseNotDurable,
     Lock,
+    MakeRoom,
     OutletState,
     Phase,
+    Proceed,
     Renew,
     RequestOff,
     RequestOn,
     RequestReset,
+    SwitchOff,
     SwitchOn,
     Tripped,
     Unlock,
     Untripped,
 )
-from gateway.guard.turn import ACTIVE, Turn, act, release, stop
+from gateway.guard.turn import ACTIVE, Turn, act, go_off, on_for_ms, release, stop
 
 FORBIDS_START = (
     Reason.OVERVOLTAGE,
@@ -61,6 +65,8 @@ def on(turn: Turn, request: RequestOn) -> None:
         energy=energy.start(None),
         inverse_share=0.0,
         on_attempts=0,
+        waits_for="",
+        earlier_on_ms=0,
     )
     turn.note(
         FactKind.LEASE_STARTED,
@@ -83,10 +89,15 @@ def why_not(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] 
         return "interlock", _tripped(state)
     if state.locks:
         return "locked", f"locked by {', '.join(sorted(state.locks))}: unlock it first"
-    if state.phase is Phase.STOPPING:
+    if state.phase is Phase.STOPPING and state.lease is None:
         return "stopping", "it is not off yet: try again when samples show it off"
     if state.phase is not Phase.OFF:
         return "in_use", "a lease is running on it: switch it off first"
+    return _present(state, limits, now_ms)
+
+
+def _present(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] | None:
+    """Say what is measured, or is not, that forbids to switch on now."""
     if not fresh(state, limits, now_ms):
         unknown = missing(state)
         if unknown is not None and state.measured.voltage_ms is not None:
@@ -150,14 +161,20 @@ def missing(state: OutletState) -> str | None:
 
 
 def durable(turn: Turn, event: LeaseDurable) -> None:
-    """Switch on, now that a crash can't forget why."""
+    """Switch on, now that a crash can't forget why; or wait for what circuits say."""
     state = turn.state
     if state.phase is not Phase.GRANTED or state.lease is None or state.lease.id != event.lease_id:
         return
     over = _no_more(state, state.lease, turn)
     if over is not None:
         stop(turn, over)
-        return
+    elif state.is_fed:
+        turn.state = state._replace(phase=Phase.WAITING, phase_ms=turn.now.mono_ms)
+    else:
+        _switch_on(turn, state.lease)
+
+
+def _switch_on(turn: Turn, lease: Lease) -> None:
     for reason in _LOADS:
         # Nothing was switched on yet: what was seen until now is not this lease's load.
         turn.drop_hold(reason)
@@ -167,8 +184,66 @@ def durable(turn: Turn, event: LeaseDurable) -> None:
         charge=Charge(on_ms=turn.now.mono_ms),
         plugged=Plugged(),
         on_attempts=1,
+        waits_for="",
     )
-    turn.effects.append(SwitchOn(for_ms=left_ms(state.lease, turn)))
+    turn.effects.append(SwitchOn(for_ms=left_ms(lease, turn)))
+
+
+def held(turn: Turn, event: Held) -> None:
+    """Say once that a lease waits, and keep in mind for what."""
+    state = turn.state
+    if state.phase is not Phase.WAITING or state.lease is None:
+        return
+    if not state.waits_for:
+        turn.note(
+            FactKind.OUTLET_WAITING,
+            actor=state.lease.actor,
+            data={**_name(state.lease), "circuit": event.circuit},
+        )
+    turn.state = turn.state._replace(waits_for=event.circuit)
+
+
+def proceed(turn: Turn, event: Proceed) -> None:
+    """Switch on under a lease that waited: decided anew, with every check."""
+    state, lease = turn.state, turn.state.lease
+    if state.phase is not Phase.WAITING or lease is None or lease.id != event.lease_id:
+        turn.refuse("not_waiting", "no such lease waits on it")
+        return
+    if turn.now.mono_ms >= lease.until_ms:
+        stop(turn, Reason.LEASE_OVER)
+        return
+    refusal = _present(state, turn.limits, turn.now.mono_ms)
+    if refusal is not None:
+        turn.refuse(*refusal)
+        return
+    _switch_on(turn, lease)
+
+
+def make_room(turn: Turn, event: MakeRoom) -> None:
+    """Switch off for a circuit's sake: the lease goes on, and waits."""
+    state, lease = turn.state, turn.state.lease
+    if state.phase not in ACTIVE or lease is None:
+        turn.refuse("nothing_to_do", "it is not on")
+        return
+    turn.effects.insert(0, SwitchOff(urgent=True))
+    on_ms = on_for_ms(state, turn.now.mono_ms)
+    turn.note(
+        FactKind.OUTLET_SHED,
+        event.reason,
+        data={
+            **_name(lease),
+            "circuit": event.circuit,
+            "energy_mwh": energy.total_mwh(state.energy),
+            "duration_ms": on_ms,
+            "evidence": dict(event.evidence),
+        },
+    )
+    turn.state = state._replace(waits_for=event.circuit, earlier_on_ms=on_ms, charge=None)
+    go_off(turn, event.reason)
+
+
+def _name(lease: Lease) -> dict[str, str]:
+    return {"lease_id": lease.id, "request_id": lease.request_id}
 
 
 def left_ms(lease: Lease, turn: Turn) -> int:
@@ -213,7 +288,7 @@ def renew(turn: Turn, request: Renew) -> None:
 def off(turn: Turn, request: RequestOff) -> None:
     """Switch off. Asked of an outlet that samples show off, there is nothing to do."""
     state = turn.state
-    if state.phase is Phase.STOPPING and state.stop is not None:
+    if state.phase is Phase.STOPPING and state.stop is not None and state.lease is None:
         if state.stop.request_id is None:
             turn.state = state._replace(stop=replace(state.stop, request_id=request.request_id))
         return
@@ -255,7 +330,7 @@ def _seen_off(turn: Turn) -> bool:
 def lock(turn: Turn, request: Lock) -> None:
     """Take the outlet out of use: whatever runs on it ends."""
     turn.state = turn.state._replace(locks=turn.state.locks | {request.scope})
-    if turn.state.phase in (Phase.GRANTED, Phase.STARTING, Phase.ON):
+    if turn.state.lease is not None:
         stop(turn, Reason.LOCKED, action=Action.OFF, actor=request.actor)
 
 

@@ -14,7 +14,7 @@ from gateway.guard.limits import Action, Release
 from gateway.guard.model import Sample
 from gateway.guard.state import Finding, Measured, Phase
 from gateway.guard.stopping import confirm, flow, no_reaction, welded
-from gateway.guard.turn import ACTIVE, Turn, act, alarm, clear_alarms, stop
+from gateway.guard.turn import ACTIVE, UNSWITCHED, Turn, act, alarm, clear_alarms, stop
 
 EVIDENCE_SAMPLES = 8
 
@@ -292,7 +292,7 @@ def _watch_idle(turn: Turn, sample: Sample, findings: list[Finding]) -> None:
         if finding.reason is Reason.OVERTEMPERATURE:
             alarm(turn, finding.reason, finding.evidence)
     if sample.relay_on:
-        if turn.state.phase is Phase.GRANTED:
+        if turn.state.phase in UNSWITCHED:
             evidence = {"detail": "the relay was found closed before it was told to close"}
             stop(turn, Reason.INTERRUPTED, evidence=evidence)
         stop(turn, Reason.NO_LEASE)

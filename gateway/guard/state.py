@@ -30,11 +30,13 @@ class Phase(StrEnum):
     """Free: nothing is asked of it, and samples show it off (or nothing yet)."""
     GRANTED = "granted"
     """A lease was granted and is being written down; nothing was switched yet."""
+    WAITING = "waiting"
+    """A lease runs, and circuits have no room yet: nothing is on."""
     STARTING = "starting"
     """Told to go on; no sample shows it yet."""
     ON = "on"
     STOPPING = "stopping"
-    """Told to go off; samples do not show it yet."""
+    """Told to go off; samples do not show it yet. A lease that it holds waits."""
 
 
 class Measured(NamedTuple):
@@ -170,6 +172,8 @@ class OutletState(NamedTuple):
     """Whether its current is measured at all."""
     measures: frozenset[str] = frozenset()
     """Which of ``current`` and ``power`` its meter must tell, by its profile."""
+    is_fed: bool = False
+    """Whether circuits feed it: they say when it may go on."""
     phase: Phase = Phase.OFF
     phase_ms: int = 0
     measured: Measured = Measured()
@@ -178,6 +182,10 @@ class OutletState(NamedTuple):
     recent: tuple[Sample, ...] = ()
     """The newest samples, oldest first: evidence for what is decided."""
     lease: Lease | None = None
+    waits_for: str = ""
+    """The circuit on whose account the lease waits."""
+    earlier_on_ms: int = 0
+    """How long it was on under this lease before it had to wait."""
     charge: Charge | None = None
     plugged: Plugged = Plugged()
     """What is plugged in, since the outlet was switched on."""
@@ -240,6 +248,29 @@ class LeaseNotDurable:
     """The granted lease could not be written down."""
 
     lease_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A lease has to wait: a circuit has no room for it."""
+
+    circuit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proceed:
+    """Circuits have room: the lease that waits may go on, if nothing else is against it."""
+
+    lease_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeRoom:
+    """A circuit needs room: the outlet goes off, and its lease waits."""
+
+    circuit: str
+    reason: Reason
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +340,9 @@ Event = (
     | RequestOn
     | LeaseDurable
     | LeaseNotDurable
+    | Held
+    | Proceed
+    | MakeRoom
     | Renew
     | RequestOff
     | RequestReset

@@ -152,9 +152,9 @@ def _is_off(state: OutletState, off: Stop, limits: Limits) -> bool:
 
 
 def _confirmed(turn: Turn, off: Stop) -> None:
-    turn.state = turn.state._replace(
-        phase=Phase.OFF, phase_ms=turn.now.mono_ms, stop=None, charge=None
-    )
+    # A lease that it still holds was to make room: it waits.
+    phase = Phase.OFF if turn.state.lease is None else Phase.WAITING
+    turn.state = turn.state._replace(phase=phase, phase_ms=turn.now.mono_ms, stop=None, charge=None)
     # A current seen before this OFF says nothing about the time after it.
     turn.drop_hold(Reason.WELDED)
     for reason in (Reason.WRONG_APPLIANCE, Reason.LOOSE_CONTACT, Reason.FROZEN_METER):

@@ -7,7 +7,7 @@ A ``Turn`` collects what one step changes; nothing of it outlives the step, so t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -33,6 +33,8 @@ STRICTNESS = {Release.AUTOMATIC: 0, Release.OPERATOR: 1, Release.ON_SITE: 2}
 
 ACTIVE = frozenset({Phase.STARTING, Phase.ON})
 """Phases in which power may flow by a lease."""
+UNSWITCHED = frozenset({Phase.GRANTED, Phase.WAITING})
+"""Phases in which a lease runs and nothing is on."""
 
 
 @dataclass(slots=True)
@@ -75,37 +77,69 @@ def stop(
     actor: str = "guard",
     request_id: str | None = None,
 ) -> None:
-    """End the lease, if there is one, and send the OFF before anything else."""
-    state = turn.state
-    lease, phase = state.lease, state.phase
-    if phase is not Phase.GRANTED:
+    """End the lease, if there is one, and send the OFF before anything else.
+
+    An OFF that is on its way, of an outlet whose lease was to wait, goes on as it is.
+    """
+    phase = turn.state.phase
+    if phase is Phase.STOPPING and turn.state.stop is not None:
+        off = turn.state.stop
+        off = replace(off, request_id=request_id or off.request_id)
+        end_lease(turn, reason, action=action, evidence=evidence, actor=actor)
+        turn.state = turn.state._replace(stop=off)
+        return
+    if phase not in UNSWITCHED:
         # First of all effects: the OFF leaves before anything is written down.
         turn.effects.insert(0, SwitchOff(urgent=True))
-    if lease is not None:
-        on_ms = state.charge.on_ms if state.charge is not None else turn.now.mono_ms
-        turn.note(
-            FactKind.LEASE_ENDED,
-            reason,
-            actor=actor,
-            data={
-                "lease_id": lease.id,
-                "request_id": lease.request_id,
-                "reason": reason.value,
-                "action": action.value,
-                "energy_mwh": energy.total_mwh(state.energy),
-                "duration_ms": turn.now.mono_ms - on_ms,
-                "evidence": {**(evidence or {}), "samples": Recent(state.recent, turn.now.mono_ms)},
-            },
-        )
-    if phase is Phase.GRANTED:
-        turn.state = state._replace(lease=None, phase=Phase.OFF, phase_ms=turn.now.mono_ms)
+    end_lease(turn, reason, action=action, evidence=evidence, actor=actor)
+    if phase in UNSWITCHED:
+        turn.state = turn.state._replace(phase=Phase.OFF, phase_ms=turn.now.mono_ms)
         if request_id is not None:
-            # Nothing was switched on yet, so whoever asked for OFF has it already.
+            # Nothing is switched on, so whoever asked for OFF has it already.
             data = {"after_ms": 0, "attempts": 0, "request_id": request_id}
             turn.note(FactKind.OUTLET_OFF, reason, actor=actor, data=data)
         return
-    turn.state = state._replace(
-        lease=None,
+    go_off(turn, reason, request_id)
+
+
+def end_lease(
+    turn: Turn,
+    reason: Reason,
+    *,
+    action: Action,
+    evidence: Mapping[str, Any] | None,
+    actor: str,
+) -> None:
+    """End the lease, if there is one, and say so; switches nothing."""
+    state = turn.state
+    if state.lease is None:
+        return
+    turn.note(
+        FactKind.LEASE_ENDED,
+        reason,
+        actor=actor,
+        data={
+            "lease_id": state.lease.id,
+            "request_id": state.lease.request_id,
+            "reason": reason.value,
+            "action": action.value,
+            "energy_mwh": energy.total_mwh(state.energy),
+            "duration_ms": on_for_ms(state, turn.now.mono_ms),
+            "evidence": {**(evidence or {}), "samples": Recent(state.recent, turn.now.mono_ms)},
+        },
+    )
+    turn.state = state._replace(lease=None, waits_for="")
+
+
+def on_for_ms(state: OutletState, now_ms: int) -> int:
+    """Say for how long an outlet has been on under its lease, without the time it waited."""
+    now_on_ms = 0 if state.charge is None else now_ms - state.charge.on_ms
+    return state.earlier_on_ms + now_on_ms
+
+
+def go_off(turn: Turn, reason: Reason, request_id: str | None = None) -> None:
+    """Begin to wait for samples that show the outlet off; its OFF is sent by the caller."""
+    turn.state = turn.state._replace(
         phase=Phase.STOPPING,
         phase_ms=turn.now.mono_ms,
         inverse_share=0.0,
@@ -124,7 +158,7 @@ def act(turn: Turn, finding: Finding) -> None:
         alarm(turn, finding.reason, finding.evidence)
         return
     lease_id = turn.state.lease.id if turn.state.lease is not None else None
-    if turn.state.phase is not Phase.STOPPING:
+    if turn.state.phase is not Phase.STOPPING or lease_id is not None:
         stop(turn, finding.reason, action=finding.action, evidence=finding.evidence)
     if finding.action is Action.CUT:
         latch(turn, finding, lease_id)

@@ -106,7 +106,7 @@ REFUSED = [
     (["{id: a, power_w: 9, meter: {device: m1}}"], "meter 1 of m1 belongs to something else"),
     (["{id: a, power_w: 9, meter: {device: x}}"], "circuits[0].meter.device: unknown device 'x'"),
     (["{id: a, power_w: 9, policy: latest}"], "circuits[0].policy: expected latest_first, fair"),
-    (["{id: a, power_w: -9}"], "circuits[0].power_w: expected a number above 0.0, not -9"),
+    (["{id: a, power_w: -9}"], "circuits[0].power_w: expected a number above 0"),
 ]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import Now
 from gateway.core.facts import FactKind
+from gateway.core.reasons import Reason
 from gateway.guard.evidence import told
 from gateway.guard.limits import AboveCurrent, AbovePower, Limits, Release
 from gateway.guard.model import Lease, Sample, WriteResult
@@ -19,12 +20,15 @@ from gateway.guard.state import (
     Alive,
     Effect,
     Event,
+    Held,
     LeaseDurable,
     LeaseNotDurable,
     Lock,
+    MakeRoom,
     Note,
     OutletState,
     Phase,
+    Proceed,
     Renew,
     RequestOff,
     RequestOn,
@@ -73,6 +77,7 @@ EVENTS = st.one_of(
     st.sampled_from(["on", "on", "durable", "not_durable", "off", "reset", "reset_on_site"]),
     st.sampled_from(["lock", "unlock", "renew", "on_done", "on_failed", "on_dropped"]),
     st.sampled_from(["off_done", "off_failed", "off_dropped"]),
+    st.sampled_from(["held", "proceed", "proceed", "make_room"]),
 )
 QUIET = {"current_a": 0.0, "power_w": 0.0, "voltage_v": 230.0, "relay_on": False, "age_ms": 0}
 CHARGING = {"current_a": 0.6, "power_w": 138.0, "voltage_v": 230.0, "relay_on": True, "age_ms": 0}
@@ -80,6 +85,11 @@ CHARGING = {"current_a": 0.6, "power_w": 138.0, "voltage_v": 230.0, "relay_on": 
 BEGINNINGS: list[list[tuple[int, object]]] = [
     [],
     [(0, QUIET), (10, "on"), (10, "durable"), (400, CHARGING), (1_000, CHARGING)],
+    [(0, "fed"), (0, QUIET), (10, "on"), (10, "durable"), (10, "proceed"), (400, CHARGING)],
+    [
+        *((0, "fed"), (0, QUIET), (10, "on"), (10, "durable"), (10, "proceed")),
+        *((400, CHARGING), (1_000, "make_room"), (0, "off_done"), (400, QUIET)),
+    ],
 ]
 STEPS = st.builds(
     lambda beginning, rest: [*beginning, *rest],
@@ -123,6 +133,9 @@ def event_of(word: object, now_ms: int, number: int, state: OutletState) -> Even
         "reset_on_site": RequestReset(actor="a", on_site=True),
         "lock": Lock(scope="pile/n1", actor="a"),
         "unlock": Unlock(scope="pile/n1"),
+        "held": Held(circuit="c"),
+        "proceed": Proceed(lease_id=lease_id),
+        "make_room": MakeRoom(circuit="c", reason=Reason.CIRCUIT_OVER),
         "renew": Renew(lease_id=lease_id, until_ms=now_ms + 30_000, actor="a"),
         **_WRITES,
     }
@@ -140,6 +153,9 @@ def run(steps: list[tuple[int, object]], utc_steps: list[int] | None = None) -> 
         now_ms += gap_ms
         utc_ms += gap_ms + (utc_steps[number % len(utc_steps)] if utc_steps else 0)
         now = Now(now_ms, utc_ms)
+        if word == "fed":
+            state = state._replace(is_fed=True)
+            continue
         event = event_of(word, now_ms, number, state)
         after, effects = step(state, event, LIMITS, now)
         rows.append((state, event, now, after, effects))
@@ -177,7 +193,7 @@ def test_an_off_is_the_first_effect_and_never_beside_an_on(
         if SwitchOff in kinds:
             assert kinds[0] is SwitchOff
             assert SwitchOn not in kinds
-            assert after.lease is None
+            assert after.lease is None or (after.waits_for and after.phase is Phase.STOPPING)
 
 
 @many
@@ -235,6 +251,7 @@ def test_a_latch_is_left_by_a_release_alone(steps: list[tuple[int, object]]) -> 
             assert before.phase is Phase.OFF or after.phase is Phase.OFF
         if after.latch is not None:
             assert after.phase in (Phase.OFF, Phase.STOPPING)
+            assert after.lease is None
 
 
 @many
@@ -304,7 +321,7 @@ def test_what_was_told_to_go_off_is_told_again_until_it_is(
         if waits and isinstance(event, Tick) and before.stop is not None:
             told = any(isinstance(e, SwitchOff) for e in effects)
             assert told == (now.mono_ms - before.stop.attempt_ms >= 1_000)
-        if before.phase is Phase.STOPPING and after.phase is Phase.OFF:
+        if before.phase is Phase.STOPPING and after.phase in (Phase.OFF, Phase.WAITING):
             assert isinstance(event, Sample)
             shown = after.measured
             assert shown.relay_on is False
@@ -323,7 +340,7 @@ def test_an_outlet_seen_on_without_being_told_to_is_told_to_go_off(
         if not isinstance(event, Sample) or not event.relay_on:
             continue
         is_news = (before.measured.relay_ms or 0) < event.at_ms <= now.mono_ms
-        if is_news and before.phase in (Phase.OFF, Phase.GRANTED):
+        if is_news and before.phase in (Phase.OFF, Phase.GRANTED, Phase.WAITING):
             assert isinstance(effects[0], SwitchOff)
             assert after.phase is Phase.STOPPING
             assert after.lease is None
@@ -335,7 +352,9 @@ def test_no_lease_outlives_its_time(steps: list[tuple[int, object]]) -> None:
     for _, event, now, after, _ in run(steps):
         if isinstance(event, Tick | Sample) and after.phase in (Phase.STARTING, Phase.ON):
             assert after.lease is not None
-            assert now.mono_ms < after.lease.until_ms
+        waits = after.phase in (Phase.WAITING, Phase.STOPPING)
+        if isinstance(event, Tick | Sample) and (waits or after.phase is Phase.ON):
+            assert after.lease is None or now.mono_ms < after.lease.until_ms
 
 
 @many
@@ -366,5 +385,32 @@ def test_every_fact_can_be_written_down(steps: list[tuple[int, object]]) -> None
 @given(STEPS)
 def test_what_forbids_a_start_forbids_an_on(steps: list[tuple[int, object]]) -> None:
     for before, _, _, _, effects in run(steps):
-        if any(isinstance(e, SwitchOn) for e in effects) and before.phase is Phase.GRANTED:
+        starts = before.phase in (Phase.GRANTED, Phase.WAITING)
+        if any(isinstance(e, SwitchOn) for e in effects) and starts:
             assert not set(FORBIDS_START) & set(before.holds)
+
+
+@many
+@given(STEPS)
+def test_what_circuits_feed_goes_on_when_they_say_so_and_on_no_other_account(
+    steps: list[tuple[int, object]],
+) -> None:
+    for before, event, _, after, effects in run(steps):
+        if before.is_fed and any(isinstance(e, SwitchOn) for e in effects):
+            assert isinstance(event, Proceed) or before.phase is Phase.STARTING
+        if after.phase is Phase.WAITING:
+            assert after.lease is not None
+            assert after.is_fed
+
+
+@many
+@given(STEPS)
+def test_a_lease_that_waits_keeps_its_end_and_its_energy(
+    steps: list[tuple[int, object]],
+) -> None:
+    for before, event, _, after, _ in run(steps):
+        same = before.lease is not None and after.lease is not None
+        if same and not isinstance(event, Renew):
+            assert before.lease == after.lease
+            assert after.energy.total_uj >= before.energy.total_uj or after.energy.register_mwh
+            assert after.earlier_on_ms >= before.earlier_on_ms
