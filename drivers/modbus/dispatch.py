@@ -27,7 +27,7 @@ from drivers.modbus.rounds import Rounds, Turn
 from drivers.modbus.talk import Outcome, Talk, TimeS
 from drivers.modbus.unit import CompiledRead, Unit, make_unit
 from drivers.modbus.wire import Wire
-from drivers.modbus.writes import off_request, relay_of, switch_request
+from drivers.modbus.writes import off_request, switch_request, switched_by
 from gateway.config import Bus, Site
 from gateway.core.clock import Clock
 from gateway.core.ids import DeviceId, OutletId
@@ -72,9 +72,9 @@ class Dispatcher:
         self.asker = Asker(bus, wire, self.units.values(), sink, time_s)
         self.lanes = Lanes(
             {
-                outlet.id: relay_of(site.device(outlet.relay.device), outlet.relay.channel)
-                for outlet in site.outlets_on(bus.id)
-                if outlet.relay.device in self.units
+                point.id: switched_by(site, point)
+                for point in site.points_on(bus.id)
+                if point.relay is not None and point.relay.device in self.units
             }
         )
         place = [other.id for other in site.buses].index(bus.id)
@@ -85,14 +85,14 @@ class Dispatcher:
         self._by_use = polling.pace is not None
         """Whether it matters which outlets are in use."""
         self._units_of = {
-            outlet.id: tuple(
+            point.id: tuple(
                 self.units[device]
                 for device in dict.fromkeys(
-                    channel.device for channel in (outlet.meter, outlet.relay) if channel
+                    channel.device for channel in (point.meter, point.relay) if channel
                 )
                 if device in self.units
             )
-            for outlet in outlets
+            for point in site.points_on(bus.id)
         }
         self.rounds = Rounds(self.units.values(), polling, self._in_use, phase_ms)
         self._wake: asyncio.Future[None] | None = None

@@ -43,8 +43,10 @@ class InUse:
         return shown.relay_on or shown.flows or outlet in self._told_on or outlet in self._elsewhere
 
     def saw(self, outlet: OutletId, sample: Sample) -> None:
-        """Take in what a sample shows."""
-        shown = self._shown[outlet]
+        """Take in what a sample shows; of what is no outlet, nothing."""
+        shown = self._shown.get(outlet)
+        if shown is None:
+            return
         if sample.relay_on is not None:
             shown.relay_on = sample.relay_on
         if sample.current_a is not None:

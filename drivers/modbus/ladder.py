@@ -101,10 +101,12 @@ def leading_of(
 ) -> frozenset[tuple[OutletId, Quantity]]:
     """Say what shows an overload first: the current; the power where there is no current.
 
+    Of outlets alone: what a circuit carries may be known a little later.
     With ``power`` the power leads, too, where a rule of the outlet cuts off by it.
     """
-    by_power = {outlet.id for outlet in outlets if power and cuts_by_power(outlet)}
-    items = list(wanted)
+    known = {outlet.id: outlet for outlet in outlets}
+    by_power = {each.id for each in known.values() if power and cuts_by_power(each)}
+    items = [item for item in wanted if item.outlet in known]
     with_current = {item.outlet for item in items if item.quantity is Quantity.CURRENT_A}
     return frozenset(
         (item.outlet, item.quantity)

@@ -156,7 +156,7 @@ class Lanes:
         waiting: dict[int, OutletId] = {}
         free: set[int] = set()
         for outlet, other in self.relays.items():
-            if other.device != relay.device:
+            if other.device != relay.device or not other.joinable:
                 continue
             if outlet in self._cuts or outlet in self._offs:
                 waiting[other.address] = outlet

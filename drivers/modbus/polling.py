@@ -147,7 +147,7 @@ def _ladder(site: Site, wire: Wire, device: Device, *, power: bool) -> Ladder:
 
 def silence_of(bus: Bus, site: Site) -> float:
     """Give the shortest time after which silence has consequences on a bus, in ms."""
-    outlets = [outlet.limits.silence.delay_s * 1_000 for outlet in site.outlets_on(bus.id)]
+    outlets = [point.silence_s * 1_000 for point in site.points_on(bus.id)]
     watchdogs = [
         device.profile.watchdog.timeout_ms
         for device in site.devices_on(bus.id)
@@ -159,7 +159,8 @@ def silence_of(bus: Bus, site: Site) -> float:
 def commands_of(site: Site, device: Device) -> list[Request]:
     """List the writes that may come in between polls."""
     commands = list(setup_requests(site, device))
-    relays = [o.relay.channel for o in site.outlets_on(device.bus) if o.relay.device == device.id]
+    points = site.points_on(device.bus)
+    relays = [p.relay.channel for p in points if p.relay and p.relay.device == device.id]
     if relays:
         address = relay_of(device, relays[0]).address
         commands.append(switch_request(device, address, on=True))

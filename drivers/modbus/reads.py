@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from drivers.modbus import frames
-from gateway.config import Device, Outlet, Profile, Quantity, Site, Space, Value
+from gateway.config import Device, Outlet, Point, Profile, Quantity, Site, Space, Value
 from gateway.core.errors import CorrectInput
 from gateway.core.ids import OutletId
 
@@ -67,13 +67,18 @@ class Read:
 
 
 def wanted_of(site: Site, device: Device) -> list[Wanted]:
-    """List what the outlets of a site need of one device.
+    """List what outlets, and what else is polled, need of one device.
 
     A meter gives everything but the relay's state when the relay is elsewhere; the relay's
     channel then gives its state and what the meter doesn't have (a temperature, an alarm).
     """
     found: list[Wanted] = []
-    for outlet in site.outlets_on(device.bus):
+    for outlet in site.points_on(device.bus):
+        if not isinstance(outlet, Outlet):
+            channel = outlet.relay or outlet.meter
+            if channel is not None and channel.device == device.id:
+                found.extend(_wanted(device, outlet, channel.channel, outlet.quantities))
+            continue
         meter, relay = outlet.meter, outlet.relay
         measured: set[Quantity] = set()
         if meter is not None and meter != relay:
@@ -87,7 +92,7 @@ def wanted_of(site: Site, device: Device) -> list[Wanted]:
 
 
 def _wanted(
-    device: Device, outlet: Outlet, channel: int, quantities: set[Quantity]
+    device: Device, outlet: Point, channel: int, quantities: Container[Quantity]
 ) -> Iterator[Wanted]:
     for quantity, value in device.profile.values.items():
         if quantity in quantities:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from drivers.modbus import frames
 from drivers.modbus.lanes import Relay
 from drivers.modbus.values import effective_limit, limit_registers
-from gateway.config import Device, Outlet, Site
+from gateway.config import Device, Outlet, Point, Site
 from gateway.config.profile import CoilRelay, ModuleLimit, RegisterRelay
 from gateway.core.errors import CorrectInput
 
@@ -22,6 +24,16 @@ def relay_of(device: Device, channel: int) -> Relay:
     # with a stride, the coils in between are nobody's and a joined write would change them
     joinable = isinstance(style, CoilRelay) and style.multiple and style.stride == 1
     return Relay(device.id, style.address_of(channel), joinable)
+
+
+def switched_by(site: Site, point: Point) -> Relay:
+    """Say where the relay of an outlet or a contactor is. Raises CorrectInput when it has none.
+
+    A contactor is never opened by a write that was meant for outlets.
+    """
+    assert point.relay is not None
+    relay = relay_of(site.device(point.relay.device), point.relay.channel)
+    return relay if isinstance(point, Outlet) else replace(relay, joinable=False)
 
 
 def switch_request(device: Device, address: int, *, on: bool) -> frames.Request:

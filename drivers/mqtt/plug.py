@@ -5,13 +5,13 @@ Times are monotonic milliseconds handed in by the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from drivers.mqtt.words import Codec, Out, Reading
-from gateway.config import MqttDevice, PowerOn, Site
-from gateway.core.ids import OutletId
+from gateway.config import MqttDevice, Outlet, Point, PowerOn, Site
+from gateway.core.ids import DeviceId, OutletId
 from gateway.guard.model import DeviceState, Sample
 
 FIRST_WORD_MS = 10_000
@@ -290,22 +290,15 @@ class Plug:
 
 
 def make_plug(site: Site, device: MqttDevice, codec: Codec, poll_ms: int) -> Plug:
-    """Find out what each channel of a device is to the site's outlets."""
+    """Find out what each channel of a device is to the site's outlets and circuits."""
     numbers = range(1, device.profile.channels + 1)
     ends: dict[int, list[End]] = {number: [] for number in numbers}
     channels = {number: Channel() for number in numbers}
-    for outlet in site.outlets_on(device.bus):
-        relay, meter = outlet.relay, outlet.meter
-        switches = relay.device == device.id
-        if switches:
-            channels[relay.channel].outlet = outlet.id
-        if switches and (meter is None or meter == relay):
-            ends[relay.channel].append(End(outlet.id, _ALL_FIELDS))
-            continue
-        if switches:
-            ends[relay.channel].append(End(outlet.id, _RELAY_FIELDS))
-        if meter is not None and meter.device == device.id:
-            ends[meter.channel].append(End(outlet.id, _METER_FIELDS))
+    for point in site.points_on(device.bus):
+        if point.relay is not None and point.relay.device == device.id:
+            channels[point.relay.channel].outlet = point.id
+        for number, fields in _told_of(point, device.id):
+            ends[number].append(End(point.id, fields))
     switched = {number: channel for number, channel in channels.items() if channel.outlet}
     return Plug(
         device=device,
@@ -314,3 +307,13 @@ def make_plug(site: Site, device: MqttDevice, codec: Codec, poll_ms: int) -> Plu
         channels=switched,
         poll_ms=poll_ms,
     )
+
+
+def _told_of(point: Point, device: DeviceId) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Say which channels of a device tell something of an outlet, and which fields."""
+    relay, meter = point.relay, point.meter
+    if relay is not None and relay.device == device:
+        is_all = isinstance(point, Outlet) and (meter is None or meter == relay)
+        yield relay.channel, _ALL_FIELDS if is_all else _RELAY_FIELDS
+    if meter is not None and meter.device == device and meter != relay:
+        yield meter.channel, _METER_FIELDS

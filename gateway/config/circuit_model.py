@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from gateway.config.channel import Channel
+from gateway.config.profile import Quantity
 from gateway.core.ids import CircuitId, OutletId
 from gateway.guard.limits import Action, Limits
 
@@ -17,6 +18,8 @@ LEAST_POWER_FACTOR = 0.45
 """Of chargers: 0.45 to 0.99 (domain facts, section 1)."""
 MOST_W = 30_000.0
 """What an outlet that nothing limits is taken to draw."""
+
+_MEASURED = frozenset({Quantity.VOLTAGE_V, Quantity.CURRENT_A, Quantity.POWER_W})
 
 PhaseName = Literal["L1", "L2", "L3"]
 PHASES: tuple[PhaseName, ...] = ("L1", "L2", "L3")
@@ -105,6 +108,8 @@ class FeedPoint:
     """Of a meter."""
     silence_s: float
     """It has to be heard more often than this."""
+    quantities: frozenset[Quantity]
+    """What is wanted of it."""
 
 
 def meter_point(circuit: CircuitId) -> OutletId:
@@ -129,6 +134,7 @@ def feed_points(circuit: Circuit) -> tuple[FeedPoint, ...]:
                 relay=None,
                 meter=circuit.meter,
                 silence_s=circuit.meter_silence_s,
+                quantities=_MEASURED,
             )
         )
     if circuit.contactor is not None:
@@ -140,6 +146,7 @@ def feed_points(circuit: Circuit) -> tuple[FeedPoint, ...]:
                 relay=circuit.contactor.relay,
                 meter=None,
                 silence_s=circuit.contactor.after_s,
+                quantities=frozenset({Quantity.RELAY_ON}),
             )
         )
     return tuple(points)
