@@ -18,11 +18,13 @@ from gateway.core.errors import PilegateError
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import OutletId
 from gateway.core.reasons import Reason
+from gateway.guard.circuit_views import circuit_views
 from gateway.guard.commands import Commands
 from gateway.guard.control import ControlServer
 from gateway.guard.fleet import Fleet
 from gateway.guard.flight import Flights
 from gateway.guard.flight_record import Run
+from gateway.guard.grid import Grid
 from gateway.guard.interrupted import first_entry, latches_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_chores import Keep
@@ -83,7 +85,8 @@ class Guard:
         self.journal = Journal(path, keep=keep)
         now = self.clock.now()
         with JournalReader(path) as reader:
-            latches = latches_of(site, reader.latches(), now)
+            latched = list(reader.latches())
+            latches = latches_of(site, latched, now)
             locks = [record.scope for record in reader.locks()]
             leases = reader.leases()
             self._interrupted = [lease.outlet for lease in leases]
@@ -106,6 +109,7 @@ class Guard:
             latches=latches,
             locks=locks,
         )
+        self.grid = Grid(site, self.fleet, self.clock, self._write_entry, latched)
         self.commands = Commands(
             site=site,
             fleet=self.fleet,
@@ -113,6 +117,7 @@ class Guard:
             journal=self.journal,
             clock=self.clock,
             find_answer=self._find_answer,
+            grid=self.grid if site.circuits else None,
         )
         self.views = Views(site, self.fleet, self.clock)
         self.drivers = self._drivers()
@@ -150,6 +155,7 @@ class Guard:
             ]
             for name, work in (
                 ("tick", self._tick()),
+                ("circuits", self.grid.run()),
                 ("loop lag", loop_lag.measure(self.metrics.lag)),
                 ("watchdog", sd_notify.watchdog()),
                 ("control", self.control.run()),
@@ -258,6 +264,7 @@ class Guard:
             self.drivers,
             hello=lambda: (self.version, self.site.id, self.boot_id, self.journal.last_seq),
             metrics=lambda: asyncio.to_thread(self.metrics.text),
+            circuits=lambda: circuit_views(self.grid),
         )
 
     def _write_fact(self, draft: FactDraft) -> None:
@@ -266,6 +273,10 @@ class Guard:
         except JournalFull as err:
             log.warning("not written down: %s of %s: %s", draft.kind, draft.subject, err)
 
+    def _write_entry(self, entry: Entry) -> None:
+        """Write down what happened to a circuit: no full queue keeps it out."""
+        self.journal.put_urgent(entry)
+
     # Start
 
     def _drivers(self) -> list[BusDriver]:
@@ -273,9 +284,10 @@ class Guard:
         for bus in self.site.all_buses:
             driver = BUSES[bus.kind](bus, self.site, self.fleet, self.clock)
             drivers.append(driver)
-            for outlet in self.site.outlets_on(bus.id):
-                if self.site.any_device(outlet.relay.device).bus == bus.id:
-                    self.fleet.switches[outlet.id] = driver
+            for point in self.site.points_on(bus.id):
+                relay = point.relay
+                if relay is not None and self.site.any_device(relay.device).bus == bus.id:
+                    self.fleet.switches[point.id] = driver
         return drivers
 
     def _switch_interrupted_off(self) -> None:

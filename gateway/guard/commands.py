@@ -13,9 +13,10 @@ from gateway.config import Site
 from gateway.core.clock import Clock, Now
 from gateway.core.errors import Refused, TryLater
 from gateway.core.facts import FactDraft, FactKind
-from gateway.core.ids import uuid7
+from gateway.core.ids import CircuitId, uuid7
 from gateway.core.reasons import Reason
 from gateway.guard.fleet import Fleet
+from gateway.guard.grid import Grid
 from gateway.guard.journal import Journal
 from gateway.guard.journal_entry import DropLock, Entry, JournalFull, NotWritten, Ticket
 from gateway.guard.model import Lease
@@ -26,6 +27,7 @@ from gateway.guard.state import (
     Event,
     LeaseNotDurable,
     Lock,
+    Phase,
     Refusal,
     Renew,
     RequestOff,
@@ -33,7 +35,7 @@ from gateway.guard.state import (
     RequestReset,
     Unlock,
 )
-from gateway.link.messages import Outcome, Target
+from gateway.link.messages import Outcome, Target, TargetKind
 from gateway.link.records import LockRecord, RequestRecord
 from gateway.link.requests import (
     OnAnswer,
@@ -71,14 +73,19 @@ class Commands:
         journal: Journal,
         clock: Clock,
         find_answer: Callable[[str], RequestRecord | None],
+        grid: Grid | None = None,
     ) -> None:
-        """``find_answer`` looks a request up in the journal; it may block on the disk."""
+        """``find_answer`` looks a request up in the journal; it may block on the disk.
+
+        ``grid``: None for a site without circuits.
+        """
         self._site = site
         self._fleet = fleet
         self._recorder = recorder
         self._journal = journal
         self._clock = clock
         self._find_answer = find_answer
+        self._grid = grid
         self._answers: OrderedDict[str, _Known] = OrderedDict()
         self._stops: Counter[str] = Counter()
         self._pacing = Pacing(fleet.switches)
@@ -96,7 +103,7 @@ class Commands:
             if known is not None:
                 _check_same(request, known)
                 await self._started(known.answer)
-                return known.answer
+                return await self._with_wait(outlet, known.answer)
         async with self._pacing.turn(outlet.id) as granted:
             again = self._answers.get(request.request_id or "")
             if again is not None:
@@ -109,14 +116,26 @@ class Commands:
             handed_over = granted()
             ticket.when_done(lambda _: handed_over())
         await self._started(answer)
-        return answer
+        return await self._with_wait(outlet, answer)
+
+    async def _with_wait(self, outlet: Outlet, answer: OnAnswer) -> OnAnswer:
+        """Say in an answer whether its lease has to wait for room on a circuit."""
+        if self._grid is None:
+            return answer
+        await self._grid.settled()
+        state = outlet.state
+        if state.phase is not Phase.WAITING or state.lease is None:
+            return answer
+        if state.lease.id != answer.lease_id:
+            return answer
+        return dataclasses.replace(answer, waits_for=state.waits_for or None)
 
     def _grant(self, outlet: Outlet, request: OnRequest) -> tuple[OnAnswer, Ticket]:
         """Begin a lease. Gives the ticket under which it is written down."""
         self._check_accepting(outlet)
         now = self._clock.now()
         lease = _lease(request, now)
-        refusal = outlet.feed(RequestOn(lease=lease), now)
+        refusal = self._no_room(outlet, lease) or outlet.feed(RequestOn(lease=lease), now)
         if refusal is not None:
             self._note_refusal(outlet, request, lease.request_id, refusal)
             raise Refused(f"{outlet.id}: {refusal.message}", code=refusal.code)
@@ -133,6 +152,13 @@ class Commands:
         self._remember(_Known(outlet.id, dataclasses.replace(answer, duplicate=True)))
         ticket.when_done(lambda done: self._forget_failed(answer.request_id, done))
         return answer, ticket
+
+    def _no_room(self, outlet: Outlet, lease: Lease) -> Refusal | None:
+        """Say whether circuits could never carry it, or have no place for it to wait."""
+        state = outlet.state
+        if self._grid is None or state.phase is not Phase.OFF or state.latch is not None:
+            return None
+        return self._grid.check(outlet, lease.power_w)
 
     def renew(self, request: RenewRequest) -> RenewAnswer:
         """Let a running lease last ``for_s`` from now. Raises Refused."""
@@ -164,8 +190,20 @@ class Commands:
             request.target,
             lambda: RequestReset(actor=request.actor, on_site=request.on_site, why=request.reason),
         )
+        if request.target.kind is TargetKind.CIRCUIT and self._grid is not None:
+            verdicts += self._reset_contactor(self._grid, request)
         await self._durable(self._journal.put_urgent(Entry()), "the reset")
         return verdicts
+
+    def _reset_contactor(self, grid: Grid, request: TargetRequest) -> tuple[Verdict, ...]:
+        """Let a circuit's contactor close again, once the outlets behind it are released."""
+        circuit = CircuitId(request.target.id)
+        try:
+            if not grid.release(circuit, request.actor, request.reason, on_site=request.on_site):
+                return ()
+        except Refused as err:
+            return (Verdict(request.target.id, Outcome.REFUSED, str(err)),)
+        return (Verdict(request.target.id, Outcome.DONE, "its contactor closes"),)
 
     async def lock(self, request: TargetRequest) -> tuple[Verdict, ...]:
         """Take a scope out of use: it is in force at once, and answered when written down."""

@@ -67,6 +67,7 @@ class Dispatcher:
             Method.LIMITS: self._limits,
             Method.SNAPSHOT: self._snapshot,
             Method.BUSES: self._buses,
+            Method.CIRCUITS: self._circuits,
             Method.METRICS: self._metrics,
         }
 
@@ -146,6 +147,12 @@ class Dispatcher:
         buses = await self._rows(answer.buses, lambda bus: bus.to_json())
         devices = await self._rows(answer.devices, lambda device: device.to_json())
         return b'{"buses":' + buses + b',"devices":' + devices + b"}"
+
+    async def _circuits(self, params: object) -> bytes:
+        read_nothing(params)
+        answer = self._service.circuits()
+        rows = await self._rows(answer.circuits, lambda circuit: circuit.to_json())
+        return b'{"circuits":' + rows + b"}"
 
     async def _metrics(self, params: object) -> bytes:
         read_nothing(params)

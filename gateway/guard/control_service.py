@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, Union
 from gateway.link.messages import OutletView
 from gateway.link.requests import (
     BusesAnswer,
+    CircuitsAnswer,
     HelloAnswer,
     LimitsRequest,
     OnAnswer,
@@ -60,6 +61,8 @@ class GuardService(Protocol):
         ...
 
     def buses(self) -> BusesAnswer: ...
+
+    def circuits(self) -> CircuitsAnswer: ...
 
     def metrics(self) -> Awaitable[str]:
         """Give the text exposition of Prometheus."""

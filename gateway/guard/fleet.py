@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from gateway.config import Device, Quantity, Site
 from gateway.config import Outlet as OutletSettings
@@ -16,6 +17,16 @@ from gateway.link.messages import OutletView
 
 OnSample = Callable[[Outlet, Sample | Alive], None]
 """Told of everything that was measured or heard of an outlet, after it was judged."""
+
+
+class PointOwner(Protocol):
+    """Who takes what drivers say of something that is no outlet. Never raises."""
+
+    def on_sample(self, sample: Sample) -> None: ...
+
+    def on_alive(self, at_ms: int) -> None: ...
+
+    def on_write(self, wanted_on: bool, result: WriteResult) -> None: ...
 
 
 class Fleet:
@@ -41,7 +52,14 @@ class Fleet:
         self.heard_ms: dict[DeviceId, int] = {}
         """When each device last said anything about an outlet."""
         self.bus_states: dict[BusId, tuple[BusState, str]] = {}
+        self.points: dict[OutletId, PointOwner] = {}
+        """What is polled and switched besides outlets, and who owns it."""
         self.locks = set(locks)
+        self._device_of = {
+            point.id: channel.device
+            for point in site.feed_points
+            if (channel := point.relay or point.meter) is not None
+        }
         self.outlets: dict[OutletId, Outlet] = {}
         for settings in site.outlets:
             scopes = scopes_of(site, settings.id)
@@ -69,7 +87,11 @@ class Fleet:
     # What drivers say.
 
     def on_sample(self, outlet: OutletId, sample: Sample) -> None:
-        owner = self.outlets[outlet]
+        owner = self.outlets.get(outlet)
+        if owner is None:
+            self.points[outlet].on_sample(sample)
+            self.heard_ms[self._device_of[outlet]] = sample.at_ms
+            return
         owner.feed(sample)
         settings = owner.settings
         told = settings.relay if sample.relay_on is not None else settings.meter or settings.relay
@@ -77,12 +99,20 @@ class Fleet:
         self._count_sample(owner, sample)
 
     def on_alive(self, outlet: OutletId, at_ms: int) -> None:
-        owner, event = self.outlets[outlet], Alive(at_ms)
+        owner = self.outlets.get(outlet)
+        if owner is None:
+            self.points[outlet].on_alive(at_ms)
+            return
+        event = Alive(at_ms)
         owner.feed(event)
         self._count_sample(owner, event)
 
     def on_write(self, outlet: OutletId, wanted_on: bool, result: WriteResult) -> None:
-        self.outlets[outlet].feed(Written(wanted_on=wanted_on, result=result))
+        owner = self.outlets.get(outlet)
+        if owner is None:
+            self.points[outlet].on_write(wanted_on, result)
+        else:
+            owner.feed(Written(wanted_on=wanted_on, result=result))
 
     def on_device(self, device: DeviceId, state: DeviceState, detail: str) -> None:
         was, _ = self.device_states.get(device, (DeviceState.UNKNOWN, ""))
@@ -167,5 +197,6 @@ def scopes_of(site: Site, outlet_id: str) -> frozenset[str]:
             f"pile/{settings.pile}",
             f"station/{settings.station}",
             f"site/{site.id}",
+            *(f"circuit/{circuit}" for circuit in site.feeding(settings.id)),
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.config import Outlet as OutletSettings
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _SHOWN = {
     Phase.GRANTED: Shown.STARTING,
+    Phase.WAITING: Shown.WAITING,
     Phase.STARTING: Shown.STARTING,
     Phase.ON: Shown.ON,
     Phase.STOPPING: Shown.STOPPING,
@@ -46,6 +48,10 @@ class Recorder(Protocol):
     def record(self, outlet: Outlet, notes: list[Note], before: OutletState) -> None:
         """Write notes down, with what changed of latch and lease since ``before``."""
         ...
+
+
+Watcher = Callable[["Outlet"], None]
+"""Never raises, and returns at once."""
 
 
 class Outlet:
@@ -69,6 +75,8 @@ class Outlet:
             metered=settings.meter is not None, measures=measures, latch=latch, locks=locks
         )
         self.last_fact: LastFact | None = None
+        self.watcher: Watcher | None = None
+        """Told when the outlet is in another phase, or is latched; circuits look at it."""
         self.changed = True
         """Whether something happened since the outlet was last shown."""
         self._stale = True
@@ -94,7 +102,13 @@ class Outlet:
             self.state, effects = self._fail_safe(before, now)
         if self.state is not before:
             self.changed = True
-        return self._do(effects, before) if effects else None
+        refusal = self._do(effects, before) if effects else None
+        after = self.state
+        if self.watcher is not None and (
+            after.phase is not before.phase or after.latch is not before.latch
+        ):
+            self.watcher(self)
+        return refusal
 
     def tick(self) -> None:
         """Let time go by; what has grown stale by it looks different from now on."""
@@ -180,6 +194,7 @@ class Outlet:
             alarms=tuple(sorted(state.alarms)),
             device_state=device_state.value,
             last_fact=self.last_fact,
+            waits_for=state.waits_for or None,
         )
 
     def _shown(self, now: Now) -> Shown:

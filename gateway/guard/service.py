@@ -8,9 +8,11 @@ from typing import Any
 
 from gateway.guard.commands import Commands
 from gateway.guard.views import BusFigures, Views
+from gateway.link.circuits import CircuitView
 from gateway.link.messages import OutletView
 from gateway.link.requests import (
     BusesAnswer,
+    CircuitsAnswer,
     HelloAnswer,
     LimitsRequest,
     OnAnswer,
@@ -35,6 +37,7 @@ class Service:
         *,
         hello: Callable[[], tuple[str, str, str, int]],
         metrics: Callable[[], Awaitable[str]],
+        circuits: Callable[[], tuple[CircuitView, ...]] = tuple,
     ) -> None:
         """``hello`` gives version, site, boot id and the number of the last fact."""
         self._commands = commands
@@ -42,6 +45,7 @@ class Service:
         self._drivers = drivers
         self._hello = hello
         self._metrics = metrics
+        self._circuits = circuits
 
     def hello(self) -> HelloAnswer:
         version, site, boot_id, seq = self._hello()
@@ -76,6 +80,9 @@ class Service:
 
     def buses(self) -> BusesAnswer:
         return self._views.buses(self._drivers)
+
+    def circuits(self) -> CircuitsAnswer:
+        return CircuitsAnswer(self._circuits())
 
     def metrics(self) -> Awaitable[str]:
         return self._metrics()

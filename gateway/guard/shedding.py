@@ -43,15 +43,16 @@ def in_order(tree: Tree, at: int, running: Iterable[Usage]) -> list[Usage]:
     """Give those who run, in the order in which a circuit sheds them."""
     circuit = tree.circuits[at]
 
-    def rank(usage: Usage) -> tuple[Any, ...]:
-        latest = (-usage.since_ms, -usage.granted_ms, usage.outlet)
+    def rank(usage: Usage) -> tuple[int, ...]:
+        latest = (-usage.since_ms, -usage.granted_ms)
         if circuit.policy is Policy.FAIR_ROTATION:
-            return usage.since_ms, usage.outlet
+            return (usage.since_ms,)
         if circuit.policy is Policy.PRIORITY:
             return circuit.priorities.get(usage.outlet, 0), *latest
         return latest
 
-    return sorted(running, key=rank)
+    by_name = sorted(running, key=lambda usage: usage.outlet, reverse=True)
+    return sorted(by_name, key=rank)
 
 
 def without(tree: Tree, left: list[Carried], usage: Usage) -> None:

@@ -22,6 +22,8 @@ class OutletState(StrEnum):
     """What an outlet is doing, as its samples show it."""
 
     OFF = "off"
+    WAITING = "waiting"
+    """It holds a lease, and a circuit that feeds it has no room."""
     STARTING = "starting"
     ON = "on"
     STOPPING = "stopping"
@@ -36,6 +38,7 @@ class TargetKind(StrEnum):
     OUTLET = "outlet"
     PILE = "pile"
     STATION = "station"
+    CIRCUIT = "circuit"
     SITE = "site"
 
 
@@ -223,6 +226,8 @@ class OutletView:
     alarms: tuple[str, ...] = ()
     device_state: str = "unknown"
     last_fact: LastFact | None = None
+    waits_for: str | None = None
+    """The circuit on whose account its lease waits."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -247,6 +252,7 @@ class OutletView:
             "alarms": list(self.alarms),
             "device_state": self.device_state,
             "last_fact": self.last_fact.to_json() if self.last_fact else None,
+            "waits_for": self.waits_for,
         }
 
     @staticmethod
@@ -279,6 +285,7 @@ class OutletView:
             alarms=fields.texts("alarms", 64),
             device_state=fields.string("device_state"),
             last_fact=LastFact.read(last_fact) if last_fact else None,
+            waits_for=fields.string_or_none("waits_for"),
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from gateway.link.circuits import CircuitView
 from gateway.link.decode import Fields, wrong
 from gateway.link.messages import (
     MOST_VIEWS,
@@ -42,6 +43,7 @@ class Method(StrEnum):
     LIMITS = "limits"
     SNAPSHOT = "snapshot"
     BUSES = "buses"
+    CIRCUITS = "circuits"
     METRICS = "metrics"
     FOLLOW = "follow"
 
@@ -260,6 +262,8 @@ class OnAnswer:
     until_utc_ms: int
     request_id: str
     duplicate: bool
+    waits_for: str | None = None
+    """The circuit that has no room for it yet; None: it is told to go on."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -267,6 +271,7 @@ class OnAnswer:
             "until_utc_ms": self.until_utc_ms,
             "request_id": self.request_id,
             "duplicate": self.duplicate,
+            **_given({"waits_for": self.waits_for}),
         }
 
     @staticmethod
@@ -277,6 +282,7 @@ class OnAnswer:
             until_utc_ms=fields.integer("until_utc_ms"),
             request_id=fields.string("request_id"),
             duplicate=fields.boolean("duplicate"),
+            waits_for=fields.string_or_none("waits_for"),
         )
 
 
@@ -334,6 +340,19 @@ class SnapshotPage:
         rows = fields.array("outlets", MOST_VIEWS)
         views = (OutletView.from_json(row, f"outlets[{i}]") for i, row in enumerate(rows))
         return SnapshotPage(tuple(views), fields.name_or_none("next"), fields.integer("seq"))
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitsAnswer:
+    """All circuits of the site, each after its parent."""
+
+    circuits: tuple[CircuitView, ...]
+
+    @staticmethod
+    def from_json(value: object) -> CircuitsAnswer:
+        rows = Fields(value).array("circuits", 100_000)
+        views = (CircuitView.from_json(row, f"circuits[{i}]") for i, row in enumerate(rows))
+        return CircuitsAnswer(tuple(views))
 
 
 @dataclass(frozen=True, slots=True)

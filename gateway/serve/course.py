@@ -50,6 +50,8 @@ NOT_DELIVERED = "not_delivered"
 ANSWER_LOST = "answer_lost"
 INTERRUPTED = "interrupted"
 NOT_SEEN = "not_seen"
+WAITS = "waits_for_room"
+"""Of an ``on`` whose circuits have no room: it goes on when they have, or ends with its lease."""
 
 REVISABLE = frozenset({NOT_DELIVERED, ANSWER_LOST, INTERRUPTED, NOT_SEEN, Reason.SILENCE.value})
 """Codes that stand for want of facts."""
@@ -213,8 +215,12 @@ def not_delivered(course: Course, message: str) -> Course:
 
 
 def not_seen(course: Course, message: str) -> Course:
-    """Say that it was accepted, and that no sample has shown it in all the time allowed."""
-    return _ended(course, OutletResult.UNKNOWN, NOT_SEEN, message)
+    """Say that it was accepted, and that no sample has shown it in all the time allowed.
+
+    What waits for room on a circuit is given the time of its lease.
+    """
+    late = {o for o in course.waiting if course.outlets[o].code != WAITS}
+    return _ended(course, OutletResult.UNKNOWN, NOT_SEEN, message, late)
 
 
 def with_fact(course: Course, fact: Fact) -> Course:
@@ -250,6 +256,9 @@ def _on_fact(course: Course, fact: Fact, outlet: str) -> OutletCourse | None:
                 lease_id=_text(fact.data.get("lease_id")),
                 until_utc_ms=_integer(fact.data.get("until_utc_ms")),
             )
+        case FactKind.OUTLET_WAITING:
+            message = f"no room on circuit {fact.data.get('circuit')}: it goes on when there is"
+            return replace(known, code=WAITS, message=message)
         case FactKind.OUTLET_ON:
             lease_id = _text(fact.data.get("lease_id")) or known.lease_id
             return replace(known, result=OutletResult.DONE, code="", message="", lease_id=lease_id)
@@ -302,10 +311,16 @@ def _interrupted(course: Course) -> Course:
     return _ended(course, OutletResult.UNKNOWN, INTERRUPTED, message)
 
 
-def _ended(course: Course, result: OutletResult, code: str, message: str) -> Course:
+def _ended(
+    course: Course,
+    result: OutletResult,
+    code: str,
+    message: str,
+    outlets: Iterable[str] | None = None,
+) -> Course:
     ended = {
         outlet: replace(course.outlets[outlet], result=result, code=code, message=message)
-        for outlet in sorted(course.waiting)
+        for outlet in sorted(course.waiting if outlets is None else outlets)
     }
     return replace(course, outlets={**course.outlets, **ended})
 

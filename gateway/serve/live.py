@@ -26,7 +26,12 @@ log = logging.getLogger(__name__)
 PROBE_S = 2.0
 """How often the guard is asked whether it still answers."""
 
-IN_USE = (OutletState.STARTING, OutletState.ON, OutletState.STOPPING)
+IN_USE = (
+    OutletState.WAITING,
+    OutletState.STARTING,
+    OutletState.ON,
+    OutletState.STOPPING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ COUNTED = ("free", "in_use", "cut", "locked", "unknown")
 
 _WORDS = {
     OutletState.OFF: "free",
+    OutletState.WAITING: "in_use",
     OutletState.STARTING: "in_use",
     OutletState.ON: "in_use",
     OutletState.STOPPING: "in_use",

@@ -13,6 +13,7 @@ from typing import Any
 from gateway.core.errors import NotKnown, Refused
 from gateway.guard.control import ControlServer
 from gateway.guard.journal import Journal
+from gateway.link.circuits import CircuitState, CircuitView, ContactorWord
 from gateway.link.journal import journal_path
 from gateway.link.messages import (
     BusView,
@@ -23,6 +24,7 @@ from gateway.link.messages import (
 )
 from gateway.link.requests import (
     BusesAnswer,
+    CircuitsAnswer,
     HelloAnswer,
     LimitsRequest,
     OnAnswer,
@@ -124,6 +126,22 @@ class RememberingService:
         bus = BusView(bus="line1", kind="modbus-rtu", state="open", errors={"crc": 2})
         device = DeviceView(device="m1", bus="line1", unit=1, state="online")
         return BusesAnswer((bus,), (device,))
+
+    def circuits(self) -> CircuitsAnswer:
+        top = CircuitView(
+            circuit="top",
+            name="Top",
+            parent=None,
+            state=CircuitState.FULL,
+            power_w=900.0,
+            current_a=3.9,
+            counted_w=1000.0,
+            counted_a=4.3,
+            limit_w=1000.0,
+            waiting=("n1-1",),
+            contactor=ContactorWord.CLOSED,
+        )
+        return CircuitsAnswer((top,))
 
     async def metrics(self) -> str:
         return "# TYPE x counter\n" + "x 1\n" * 100_000

@@ -1,0 +1,340 @@
+"""Circuits in the guard: what is asked, what is written down, what is switched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Site, load_site
+from gateway.core.errors import Refused
+from gateway.core.facts import FactDraft
+from gateway.core.ids import CircuitId, OutletId
+from gateway.core.reasons import Reason
+from gateway.guard.circuit_views import circuit_views
+from gateway.guard.commands import Commands
+from gateway.guard.fleet import Fleet
+from gateway.guard.grid import Grid
+from gateway.guard.interrupted import latches_of
+from gateway.guard.journal import Journal
+from gateway.guard.journal_entry import Entry
+from gateway.guard.model import Sample
+from gateway.guard.recorder import FactRecorder
+from gateway.guard.views import Views
+from gateway.link.circuits import CircuitView
+from gateway.link.journal import JournalReader
+from gateway.link.messages import Outcome, OutletView, Target, TargetKind
+from gateway.link.messages import OutletState as Shown
+from gateway.link.requests import OnAnswer, OnRequest, SnapshotRequest, TargetRequest
+from tests.support.shed import HandClock, NotingSwitch
+
+SITE = """
+site: {id: shed}
+limits: {silence: {delay_s: 5}, overpower: {above_w: 1000}}
+buses:
+  - {id: net1, kind: modbus-tcp, host: 127.0.0.1, port: 15020}
+devices:
+  - {id: m1, bus: net1, unit: 1, profile: pilegate-ref10}
+  - {id: e1, bus: net1, unit: 2, profile: sdm120}
+  - {id: w1, bus: net1, unit: 3, profile: waveshare-relay-d-contactor}
+stations:
+  - id: north
+    piles:
+      - {id: n1, module: {device: m1, channels: 1-3}}
+      - {id: n2, module: {device: m1, channels: 4-6}}
+circuits:
+  - id: top
+    feeds: [site]
+    power_w: 1000
+    start_w: 300
+    settle_s: 2
+    delay_s: 2
+    contactor: {device: w1, channel: 1, after_s: 6}
+  - id: under
+    parent: top
+    feeds: [pile/n2]
+    power_w: 600
+"""
+CONTACTOR = OutletId("circuit/top/contactor")
+A, B, C = (OutletId(f"n1-{n}") for n in (1, 2, 3))
+D = OutletId("n2-4")
+
+
+class Yard:
+    """A guard without wires."""
+
+    def __init__(self, folder: Path, text: str = SITE) -> None:
+        path = folder / "site.yaml"
+        path.write_text(text)
+        self.site: Site = load_site(path)
+        self.path = folder / "guard.db"
+        self.clock = HandClock(utc_ms=time.time_ns() // 1_000_000)
+        self.switch = NotingSwitch()
+        self.watts: dict[str, float] = {}
+        self.closed: dict[str, bool] = {}
+        self.contactor_closed = True
+        self.open()
+
+    def open(self) -> None:
+        self.journal = Journal(self.path)
+        self.journal.start()
+        now = self.clock.now()
+        with JournalReader(self.path) as reader:
+            latched = list(reader.latches())
+        recorder = FactRecorder(self.journal, self.clock, lambda _: None)
+        self.fleet = Fleet(
+            self.site,
+            clock=self.clock,
+            recorder=recorder,
+            write_fact=self.write,
+            on_sample=lambda *_: None,
+            latches=latches_of(self.site, latched, now),
+            locks=(),
+        )
+        for point in self.site.points_on("net1"):
+            if point.relay is not None:
+                self.fleet.switches[point.id] = self.switch
+        self.grid = Grid(self.site, self.fleet, self.clock, self.journal.put_urgent, latched)
+        self.commands = Commands(
+            site=self.site,
+            fleet=self.fleet,
+            recorder=recorder,
+            journal=self.journal,
+            clock=self.clock,
+            find_answer=lambda _: None,
+            grid=self.grid,
+        )
+        self.views = Views(self.site, self.fleet, self.clock)
+
+    def write(self, draft: FactDraft) -> None:
+        self.journal.put(Entry((draft,)))
+
+    def round(self, count: int = 1) -> None:
+        """Let half a second pass, read everything, and look at the circuits."""
+        for _ in range(count):
+            self._obey()
+            self.clock.go(0.5)
+            for outlet in self.site.outlets:
+                self.fleet.on_sample(outlet.id, self._sample(outlet.id))
+            self.fleet.on_sample(CONTACTOR, self._sample(CONTACTOR))
+            self.fleet.tick(list(self.fleet.outlets.values()))
+            self.grid.look()
+
+    def _obey(self) -> None:
+        for name, word in self.switch.told:
+            if name == CONTACTOR:
+                self.contactor_closed = word == "on"
+            else:
+                self.closed[name] = word == "on"
+        self.switch.told.clear()
+
+    def _sample(self, name: OutletId) -> Sample:
+        now = self.clock.now()
+        if name == CONTACTOR:
+            return Sample(at_ms=now.mono_ms, utc_ms=now.utc_ms, relay_on=self.contactor_closed)
+        closed = self.closed.get(name, False)
+        power_w = self.watts.get(name, 200.0) if closed and self.contactor_closed else 0.0
+        power_w = self.watts.get(f"{name} welded", power_w) if self.contactor_closed else 0.0
+        return Sample(
+            at_ms=now.mono_ms,
+            utc_ms=now.utc_ms,
+            relay_on=closed,
+            voltage_v=230.0,
+            power_w=power_w,
+            current_a=power_w / 230,
+        )
+
+    async def on(self, outlet: str, power_w: float | None = None) -> OnAnswer:
+        request = OnRequest(outlet=outlet, for_s=600, actor="t", reason="test", power_w=power_w)
+        return await self.commands.on(request)
+
+    def shown(self, outlet: str) -> OutletView:
+        return self.views.page(SnapshotRequest(outlets=(outlet,)), 0).outlets[0]
+
+    def circuit(self, name: str = "top") -> CircuitView:
+        return next(view for view in circuit_views(self.grid) if view.circuit == name)
+
+    async def facts(self, *kinds: str) -> list[tuple[str, str, str]]:
+        await self.journal.put_urgent(Entry()).durable()
+        with JournalReader(self.path) as reader:
+            found = [(fact.kind, fact.subject, fact.reason) for fact in reader.facts_after(0)]
+        return [fact for fact in found if not kinds or fact[0] in kinds]
+
+    async def three_on(self) -> None:
+        self.round()
+        for outlet in (A, B, C):
+            answer = await self.on(outlet)
+            assert answer.waits_for is None
+        self.watts |= {A: 300, B: 300, C: 300}
+        self.round(8)
+
+
+def of(name: str, *, on_site: bool = True) -> TargetRequest:
+    target = Target(TargetKind.CIRCUIT, name)
+    return TargetRequest(target=target, actor="t", reason="test", on_site=on_site)
+
+
+def play(folder: Path, story: Callable[[Yard], Awaitable[None]], text: str = SITE) -> None:
+    async def run() -> None:
+        yard = Yard(folder, text)
+        try:
+            await story(yard)
+        finally:
+            await yard.journal.close()
+
+    asyncio.run(run())
+
+
+def test_who_finds_no_room_is_told_and_goes_on_when_another_ends(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        answer = await yard.on(D)
+        assert answer.waits_for == "top"
+        assert yard.shown(D).state is Shown.WAITING
+        assert yard.shown(D).waits_for == "top"
+        yard.round(4)
+        assert yard.circuit().waiting == (D,)
+        assert yard.circuit().state == "full"
+        target = Target(TargetKind.OUTLET, A)
+        yard.commands.off(TargetRequest(target=target, actor="t", reason="test"))
+        yard.round(4)
+        assert yard.shown(D).state is Shown.ON
+        kinds = [kind for kind, subject, _ in await yard.facts() if subject == f"outlet/{D}"]
+        assert kinds == ["lease.started", "outlet.waiting", "outlet.on"]
+
+    play(tmp_path, story)
+
+
+def test_over_its_limit_a_circuit_sheds_and_the_lease_goes_on(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        lease = yard.shown(C).lease
+        yard.watts[A] = 500
+        yard.round(8)
+        assert yard.shown(C).state is Shown.WAITING
+        assert yard.shown(C).lease == lease
+        yard.watts[A] = 200
+        yard.round(4)
+        assert yard.shown(C).state is Shown.ON
+        assert await yard.facts("circuit.over", "outlet.shed", "circuit.cleared") == [
+            ("outlet.shed", f"outlet/{C}", "circuit_over"),
+            ("circuit.over", "circuit/top", "circuit_over"),
+            ("circuit.cleared", "circuit/top", ""),
+        ]
+
+    play(tmp_path, story)
+
+
+def test_what_never_fits_is_refused_and_written_down(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        yard.round()
+        with pytest.raises(Refused, match="carries 600 W") as caught:
+            await yard.on(D)
+        assert caught.value.code == "too_much"
+        answer = await yard.on(D, power_w=500)
+        assert answer.waits_for is None
+        refused = await yard.facts("request.refused")
+        assert refused == [("request.refused", f"outlet/{D}", "too_much")]
+
+    play(tmp_path, story, SITE.replace("start_w: 300", "start_w: 900"))
+
+
+def test_leases_that_wait_end_with_the_guard(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        await yard.on(D)
+        assert yard.commands.stop_all(Reason.STOPPING) == 4
+        yard.round(2)
+        assert yard.shown(D).state is Shown.OFF
+
+    play(tmp_path, story)
+
+
+def test_a_welded_outlet_opens_the_contactor_and_only_a_person_on_site_closes_it(
+    tmp_path: Path,
+) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        yard.watts[f"{A} welded"] = 300
+        target = Target(TargetKind.OUTLET, A)
+        yard.commands.off(TargetRequest(target=target, actor="t", reason="test"))
+        yard.round(8)
+        assert not yard.contactor_closed
+        assert yard.circuit().state == "opened"
+        assert yard.shown(B).state is Shown.OFF
+        told = await yard.facts("outlet.cut", "contactor.opened", "lease.ended", "contactor.seen")
+        assert told[1:] == [
+            ("outlet.cut", f"outlet/{A}", "welded"),
+            ("contactor.opened", "circuit/top", "welded"),
+            ("lease.ended", f"outlet/{B}", "contactor"),
+            ("lease.ended", f"outlet/{C}", "contactor"),
+            ("contactor.seen", "circuit/top", ""),
+        ]
+        with pytest.raises(Refused, match="contactor of circuit top is open") as caught:
+            await yard.on(B)
+        assert caught.value.code == "contactor_open"
+        verdicts = await yard.commands.reset(of("top", on_site=False))
+        assert verdicts[-1].result is Outcome.REFUSED
+        del yard.watts[f"{A} welded"]
+        yard.round()
+        verdicts = await yard.commands.reset(of("top"))
+        assert verdicts[-1].outlet == "top"
+        assert verdicts[-1].result is Outcome.DONE
+        yard.round(3)
+        assert yard.contactor_closed
+        assert yard.circuit().state == "ok"
+        assert (await yard.on(B)).waits_for is None
+
+    play(tmp_path, story)
+
+
+def test_an_off_that_is_not_obeyed_opens_the_contactor(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        target = Target(TargetKind.OUTLET, A)
+        yard.commands.off(TargetRequest(target=target, actor="t", reason="test"))
+        yard.switch.told = [told for told in yard.switch.told if told[0] != A]
+        for _ in range(20):
+            yard.round()
+            yard.switch.told = [told for told in yard.switch.told if told[0] != A]
+        assert not yard.contactor_closed
+        opened = await yard.facts("contactor.opened")
+        assert opened == [("contactor.opened", "circuit/top", "no_reaction")]
+
+    play(tmp_path, story)
+
+
+def test_an_opened_contactor_stays_open_over_a_restart(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        yard.round()
+        assert yard.grid.open_feed(CircuitId("under"), Reason.FIRE, {"interlock": "smoke"})
+        yard.round(2)
+        await yard.facts()
+        await yard.journal.close()
+        yard.contactor_closed = True
+        yard.open()
+        yard.round(4)
+        assert not yard.contactor_closed
+        assert yard.circuit().opened_reason == "fire"
+
+    play(tmp_path, story)
+
+
+def test_a_contactor_that_fell_open_is_closed_when_everything_behind_it_is_off(
+    tmp_path: Path,
+) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        yard.contactor_closed = False
+        yard.round(2)
+        assert {yard.shown(o).state for o in (A, B, C)} == {Shown.WAITING}
+        yard.round(10)
+        assert yard.contactor_closed
+        assert yard.shown(A).state is Shown.ON
+        yard.round(20)
+        assert {yard.shown(o).state for o in (A, B, C)} == {Shown.ON}
+
+    play(tmp_path, story)
