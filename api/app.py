@@ -11,7 +11,17 @@ from starlette.types import ASGIApp
 from api import problems
 from api.dependencies import Services
 from api.edge import Edge
-from api.routes import buses, commands, events, flights, groups, operations, outlets, tokens
+from api.routes import (
+    buses,
+    circuits,
+    commands,
+    events,
+    flights,
+    groups,
+    operations,
+    outlets,
+    tokens,
+)
 
 DESCRIPTION = """\
 What one gateway's charging outlets do, and commands for them.
@@ -25,6 +35,7 @@ parameter or field that is not known is an error.
 TAGS = [
     {"name": "outlets", "description": "What outlets do now, and what they did."},
     {"name": "groups", "description": "Stations and piles."},
+    {"name": "circuits", "description": "Feeds: what they carry, who waits, contactors."},
     {"name": "commands", "description": "On, off, reset, lock and unlock, with their verdicts."},
     {"name": "events", "description": "What happened, in order, once each."},
     {"name": "flights", "description": "Samples before and after ends, cut-offs and alarms."},
@@ -33,7 +44,7 @@ TAGS = [
     {"name": "operations", "description": "Health, readiness and figures."},
 ]
 
-ROOMS = (outlets, groups, commands, events, flights, buses, tokens, operations)
+ROOMS = (outlets, groups, circuits, commands, events, flights, buses, tokens, operations)
 
 
 class _App(FastAPI):

@@ -18,6 +18,7 @@ from gateway.core.errors import PilegateError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "outlets": ("gateway.commands.outlets:outlets", "Show all outlets as a table."),
+    "circuits": ("gateway.commands.circuits:circuits", "Show what feeds carry, and who waits."),
     "on": ("gateway.commands.switch:on", "Switch an outlet on for a time."),
     "off": ("gateway.commands.switch:off", "Switch off and leave free."),
     "reset": ("gateway.commands.switch:reset", "Release what was cut."),
@@ -74,8 +75,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Keep charging outlets safe, and look after them.
 
-    A TARGET is an outlet (n1-3), a pile (pile/n1), a station (station/north) or the
-    whole site (site).
+    A TARGET is an outlet (n1-3), a pile (pile/n1), a station (station/north), a circuit
+    (circuit/main) or the whole site (site).
     """
 
 

@@ -113,7 +113,9 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     if scenario is not None:
         devices = {place.id for place in site.devices} | {place.id for place in site.plugs}
         brokers = {place.id for place in site.brokers}
-        scenario.check_names({place.id for place in site.outlets}, devices, brokers)
+        places = {place.id for place in site.outlets}
+        places |= {f"circuit/{place.id}" for place in site.circuits}
+        scenario.check_names(places, devices, brokers)
         steps = scenario.steps
         _check_inputs(steps, site)
     if arguments.trace is not None:

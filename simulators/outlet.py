@@ -8,6 +8,9 @@ from simulators.relay import Relay
 
 AMBIENT_C = 25.0
 
+Breaker = Relay
+"""A contactor is a relay on the way to many outlets."""
+
 
 class SimOutlet:
     """Advances lazily: whoever looks at it first brings it up to the present.
@@ -21,6 +24,8 @@ class SimOutlet:
         self.name = name
         self.feed = feed
         self.relay = Relay()
+        self.breakers: tuple[Breaker, ...] = ()
+        """What has to be closed on the way from the mains."""
         self.energy_wh = 0.0
         """What really flowed; the meter's register shows it unless the meter is frozen."""
         self._plugged: Load | None = None
@@ -85,6 +90,16 @@ class SimOutlet:
         """Temperature of its contacts."""
         return AMBIENT_C if self._heat_c is None else self._heat_c
 
+    def flowing(self, now_s: float) -> Draw:
+        """Say what really flows at ``now_s``, whatever the meter shows."""
+        self.advance(now_s)
+        return self._draw
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its meter stands still."""
+        return self._frozen is not None
+
     @property
     def draw(self) -> Draw:
         """What flows at the moment up to which it was advanced."""
@@ -96,12 +111,12 @@ class SimOutlet:
             until_s = now_s
             if self._plugged is not None or self._added:
                 until_s = min(until_s, self._now_s + self._longest_step_s)
-            due_s = self.relay.due_s
-            if due_s is not None and self._now_s < due_s:
-                until_s = min(until_s, due_s)
+            moving = [self.relay.due_s, *(breaker.due_s for breaker in self.breakers)]
+            dues = [due_s for due_s in moving if due_s is not None]
+            until_s = min(until_s, *(due_s for due_s in dues if self._now_s < due_s), until_s)
             self._step(until_s - self._now_s)
             self._now_s = until_s
-            if due_s is not None and due_s <= until_s:
+            if any(due_s <= until_s for due_s in dues):
                 self.relay.settle(until_s)
                 self._refresh()
 
@@ -111,7 +126,7 @@ class SimOutlet:
         if self._frozen is not None:
             return self._frozen
         return Reading(
-            voltage_v=self.feed.voltage_v(self._now_s),
+            voltage_v=self._supply_v(),
             current_a=self._draw.current_a,
             power_w=self._draw.power_w,
             power_factor=self._draw.power_factor,
@@ -131,12 +146,20 @@ class SimOutlet:
         self.feed.change(self._draw.current_a, draw.current_a)
         self._draw = draw
 
+    def _supply_v(self) -> float:
+        """Voltage before the relay."""
+        for breaker in self.breakers:
+            breaker.settle(self._now_s)
+            if not breaker.contact_closed:
+                return 0.0
+        return self.feed.voltage_v(self._now_s)
+
     def _total(self, dt_s: float) -> Draw:
         loads = [*self._added] if self._plugged is None else [self._plugged, *self._added]
         if not loads:
             return NO_DRAW
         self.relay.settle(self._now_s)
-        voltage_v = self.feed.voltage_v(self._now_s) if self.relay.contact_closed else 0.0
+        voltage_v = self._supply_v() if self.relay.contact_closed else 0.0
         draws = [load.step(dt_s, voltage_v) for load in loads]
         if len(draws) == 1:
             return draws[0]

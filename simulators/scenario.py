@@ -52,6 +52,7 @@ class CommandStep(_Step):
     outlet: str | None = None
     pile: str | None = None
     station: str | None = None
+    circuit: str | None = None
     site: str | None = None
     for_s: Seconds | None = None
     energy_wh: float | None = Field(None, gt=0, le=100_000)
@@ -63,9 +64,9 @@ class CommandStep(_Step):
 
     @model_validator(mode="after")
     def _one_target(self) -> CommandStep:
-        targets = [self.outlet, self.pile, self.station, self.site]
+        targets = [self.outlet, self.pile, self.station, self.circuit, self.site]
         if sum(target is not None for target in targets) != 1:
-            raise ValueError("name one target: outlet, pile, station or site")
+            raise ValueError("name one target: outlet, pile, station, circuit or site")
         if self.command in ("on", "renew"):
             if self.outlet is None:
                 raise ValueError(f"{self.command} is for one outlet")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -66,6 +66,18 @@ class OutletPlace:
     pile: str
     meter: tuple[str, int] | None
     relay: tuple[str, int]
+    station: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitPlace:
+    """A feed: which feed it hangs on, what hangs on it directly, and how it is seen and opened."""
+
+    id: str
+    parent: str | None
+    outlets: tuple[str, ...]
+    meter: tuple[str, int] | None
+    contactor: tuple[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,7 @@ class SimSite:
     outlets: tuple[OutletPlace, ...]
     brokers: tuple[MqttPlace, ...] = ()
     plugs: tuple[PlugPlace, ...] = ()
+    circuits: tuple[CircuitPlace, ...] = ()
 
 
 def read_site(path: FilePath) -> SimSite:
@@ -118,15 +131,41 @@ class _SiteReader:
                 plugs.append(PlugPlace(item["id"], item["bus"], str(item["topic"]), profile))
             else:
                 devices.append(_device(item, profile))
+        outlets = tuple(self._outlets())
         return SimSite(
             self._path,
             tuple(lines),
             tuple(tcp),
             tuple(devices),
-            tuple(self._outlets()),
+            outlets,
             tuple(brokers),
             tuple(plugs),
+            tuple(self._circuits(outlets)),
         )
+
+    def _circuits(self, outlets: Sequence[OutletPlace]) -> Iterator[CircuitPlace]:
+        """Read feeds; of several that name an outlet it hangs on the one farthest from the top."""
+        items = {str(item["id"]): item for item in self._data.get("circuits") or []}
+
+        def depth(circuit: str) -> int:
+            parent = items[circuit].get("parent")
+            return 0 if parent is None else 1 + depth(str(parent))
+
+        fed = {
+            outlet.id: circuit
+            for circuit in sorted(items, key=depth)
+            for written in items[circuit].get("feeds") or []
+            for outlet in outlets
+            if _hangs_on(outlet, str(written))
+        }
+        for name, item in items.items():
+            yield CircuitPlace(
+                id=name,
+                parent=item.get("parent"),
+                outlets=tuple(outlet for outlet, circuit in fed.items() if circuit == name),
+                meter=_place(item["meter"]) if item.get("meter") else None,
+                contactor=_place(item["contactor"]) if item.get("contactor") else None,
+            )
 
     def _line(self, bus: dict[str, Any]) -> LinePlace:
         parity = str(bus.get("parity", "N")).upper()
@@ -149,25 +188,36 @@ class _SiteReader:
     def _outlets(self) -> Iterator[OutletPlace]:
         for station in self._data["stations"]:
             for pile in station["piles"]:
-                pile_id = str(pile["id"])
+                at = str(station["id"]), str(pile["id"])
                 module = pile.get("module")
                 if module:
                     form = str(module.get("outlets", "{pile}-{channel}"))
                     for channel in _channels(module["channels"]):
-                        outlet_id = form.format(pile=pile_id, channel=channel)
+                        outlet_id = form.format(pile=at[1], channel=channel)
                         place = (str(module["device"]), channel)
-                        yield OutletPlace(outlet_id, pile_id, place, place)
+                        yield OutletPlace(outlet_id, at[1], place, place, at[0])
                 for outlet in pile.get("outlets") or []:
                     if any(outlet.get(key) for key in ("device", "meter", "relay")):
-                        yield self._outlet(pile_id, outlet)
+                        yield self._outlet(*at, outlet)
                     # else it names or limits an outlet of the module
 
-    def _outlet(self, pile_id: str, outlet: dict[str, Any]) -> OutletPlace:
+    def _outlet(self, station: str, pile: str, outlet: dict[str, Any]) -> OutletPlace:
         if "device" in outlet:
             place = _place(outlet)
-            return OutletPlace(str(outlet["id"]), pile_id, place, place)
+            return OutletPlace(str(outlet["id"]), pile, place, place, station)
         meter = _place(outlet["meter"]) if outlet.get("meter") else None
-        return OutletPlace(str(outlet["id"]), pile_id, meter, _place(outlet["relay"]))
+        return OutletPlace(str(outlet["id"]), pile, meter, _place(outlet["relay"]), station)
+
+
+def _hangs_on(outlet: OutletPlace, written: str) -> bool:
+    """Say whether ``site``, ``station/ID``, ``pile/ID`` or an outlet's id means an outlet."""
+    return written in {
+        "site",
+        f"station/{outlet.station}",
+        f"pile/{outlet.pile}",
+        f"outlet/{outlet.id}",
+        outlet.id,
+    }
 
 
 def _device(item: dict[str, Any], profile: SimProfile) -> DevicePlace:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from simulators.appliances import AddedLoad
+from simulators.circuits import make_circuits
 from simulators.device import SimDevice
 from simulators.faults import Answer, LinkFault, LinkFaults, LinkTrouble
 from simulators.loads import LoadFactory
@@ -88,6 +89,13 @@ class World:
             self.outlets[place.id] = SimOutlet(place.id, feed, now_s)
         meters = {place.meter: place.id for place in site.outlets if place.meter}
         relays = {place.relay: place.id for place in site.outlets}
+        self.circuits = make_circuits(site.circuits, self.outlets, self.mains, now_s)
+        """By ``circuit/ID``."""
+        for circuit in site.circuits:
+            if circuit.meter is not None:
+                meters[circuit.meter] = f"circuit/{circuit.id}"
+            if circuit.contactor is not None:
+                relays[circuit.contactor] = f"circuit/{circuit.id}"
         for device in site.devices:
             self._add_device(device, meters, relays, now_s)
         for plug in site.plugs:
@@ -123,10 +131,14 @@ class World:
             # A channel that no outlet uses is there all the same: an empty outlet of its own.
             spare = SimOutlet(f"{device}:{number}", Feed(self.mains), now_s)
             at = (device, number)
-            meter = self.outlets[meters[at]] if at in meters else spare
-            relay = self.outlets[relays[at]] if at in relays else spare
+            meter = self._end(meters[at]) if at in meters else spare
+            relay = self._end(relays[at]) if at in relays else spare
             channels.append(Channel(meter, relay))
         return channels
+
+    def _end(self, name: str) -> SimOutlet:
+        """Look up an outlet or a circuit."""
+        return self.circuits.get(name) or self.outlets[name]
 
     # The wire
 
@@ -181,7 +193,8 @@ class World:
     def check(self, step: Step) -> None:
         """Raise ValueError if a step names something that this site does not have."""
         everything = {**self.devices, **self.plugs}
-        wrong = wrong_names(step, self.outlets, everything, self._brokers)
+        places = {**self.outlets, **self.circuits}
+        wrong = wrong_names(step, places, everything, self._brokers)
         if wrong:
             raise ValueError(wrong[0][1])
         if isinstance(step, FaultStep) and step.device is not None:
@@ -237,7 +250,7 @@ class World:
             faults.start(trouble)
             return self._locked(lambda _now_s: faults.stop(trouble))
         assert step.outlet is not None
-        outlet = self.outlets[step.outlet]
+        outlet = self._end(step.outlet)
         self._set_fault(outlet, step, True, now_s)
         return self._locked(partial(self._set_fault, outlet, step, False))
 
@@ -273,8 +286,8 @@ class World:
         return self._locked(undo)
 
     def _heal(self, name: str, now_s: float) -> None:
-        if name in self.outlets:
-            outlet = self.outlets[name]
+        if name in self.outlets or name in self.circuits:
+            outlet = self._end(name)
             outlet.weld(False, now_s)
             outlet.stick_open(False, now_s)
             outlet.freeze(False, now_s)

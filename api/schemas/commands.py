@@ -15,7 +15,7 @@ from gateway.link.requests import (
 )
 
 ActionWord = Literal["on", "off", "reset", "lock", "unlock"]
-KindWord = Literal["outlet", "pile", "station", "site"]
+KindWord = Literal["outlet", "pile", "station", "circuit", "site"]
 StateWord = Literal["recorded", "accepted", "refused", "succeeded", "failed", "unknown"]
 ResultWord = Literal["waiting", "done", "nothing_to_do", "refused", "failed", "unknown"]
 

@@ -23,7 +23,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
-State = Literal["off", "starting", "on", "stopping", "cut", "locked", "unknown"]
+State = Literal["off", "waiting", "starting", "on", "stopping", "cut", "locked", "unknown"]
 
 
 class OutletQuery(QueryInput):
@@ -117,6 +117,7 @@ _OUTLET = {
         "reason": "",
         "utc_ms": 1_772_581_501_000,
     },
+    "waits_for": None,
     "in_use": True,
 }
 
@@ -131,7 +132,8 @@ class OutletOut(Output):
     pile: Name
     station: Name
     state: State = Field(
-        description="`unknown` also while the guard can't be reached; see `guard`."
+        description="`waiting`: leased, and a circuit has no room yet. `unknown` also while the "
+        "guard can't be reached; see `guard`."
     )
     relay_on: bool | None = Field(description="The relay's state as it was last read.")
     voltage_v: float | None = Field(description="In V.")
@@ -152,6 +154,7 @@ class OutletOut(Output):
     alarms: list[str] = Field(description="What is wrong and did not switch it off.")
     device_state: str = Field(description="How its device answers.", examples=["online"])
     last_fact: LastFactOut | None
+    waits_for: str | None = Field(description="The circuit on whose account its lease waits.")
     in_use: bool = Field(description="Leased, or not seen off since it was switched on.")
 
 

@@ -11,7 +11,7 @@ from gateway.commands.ask import ask, ask_outlets, other_site
 from gateway.commands.params import TARGET
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.commands.target import Target
-from gateway.core.errors import NotKnown
+from gateway.core.errors import CorrectInput, NotKnown
 from gateway.link.messages import OutletView
 from gateway.link.requests import BusesAnswer, HelloAnswer, Method
 
@@ -61,6 +61,8 @@ def _views(settings: Settings, target: Target) -> list[OutletView]:
         ):
             raise NotKnown(f"{target}: this guard keeps the site {site}")
         return views
+    if target.kind == "circuit":
+        raise CorrectInput(f"{target}: see pilegate circuits", field="target")
     found = [view for view in views if getattr(view, target.kind) == target.id]
     if not found:
         raise NotKnown(f"{target}: no such {target.kind}: pilegate outlets shows what there is")

@@ -76,7 +76,7 @@ def demo(
         by = "both"
     options = Options(
         scenario=scenario_file,
-        site=built_in("sites", f"demo-{by}") if by is not None else site_file,
+        site=_site_by(scenario_file, by) if by is not None else site_file,
         folder=folder,
         exit_after_s=exit_after_s,
         slack_s=slack_s,
@@ -127,6 +127,14 @@ def find(name: str) -> Path:
     """Find a scenario by its file or its name. Raises CorrectInput."""
     path = Path(name)
     return path if path.is_file() else built_in("scenarios", name)
+
+
+def _site_by(scenario_file: Path, by: str) -> Path:
+    """Find the site of a scenario on other wires: ``demo-tcp`` is ``demo-rtu`` by RTU."""
+    from simulators.scenario import read_scenario  # noqa: PLC0415
+
+    family, _, wire = Path(read_scenario(scenario_file).site).stem.rpartition("-")
+    return built_in("sites", f"{family if wire in WIRES else 'demo'}-{by}")
 
 
 def _is_on_any_wire(scenario_file: Path) -> bool:

@@ -74,15 +74,27 @@ def on(
     if not wait:
         answer = OnAnswer.from_json(ask(settings, Method.ON, **request.to_json()))
         now_ms = time.time_ns() // 1_000_000
+        if answer.waits_for is not None:
+            click.echo(_waits(request.outlet, answer.waits_for, answer.until_utc_ms, now_ms))
+            return
         click.echo(f"{request.outlet} is told to go on until {until(answer.until_utc_ms, now_ms)}")
         return
     from gateway.commands.verdict import switch_on  # noqa: PLC0415 - asyncio is slow to import
 
-    until_utc_ms = switch_on(settings.socket(), request, timeout_s)
+    answer = switch_on(settings.socket(), request, timeout_s)
+    now_ms = time.time_ns() // 1_000_000
+    if answer.waits_for is not None:
+        click.echo(_waits(request.outlet, answer.waits_for, answer.until_utc_ms, now_ms))
+        return
     view = ask_outlets(settings, [request.outlet])[0]
-    ends = until(until_utc_ms, time.time_ns() // 1_000_000)
+    ends = until(answer.until_utc_ms, now_ms)
     load = f"{power(view.power_w)} W" if view.power_w else "no load yet"
     click.echo(f"{request.outlet} is on until {ends}, {load}")
+
+
+def _waits(outlet: str, circuit: str, until_utc_ms: int, now_ms: int) -> str:
+    ends = until(until_utc_ms, now_ms)
+    return f"{outlet} waits for room on circuit {circuit}, until {ends} at the latest"
 
 
 @click.command()

@@ -27,6 +27,7 @@ PIPE_WIDTH = 160
 
 _STATE_STYLES = {
     "on": "bold green",
+    "waiting": "cyan",
     "starting": "green",
     "stopping": "yellow",
     "cut": "bold red",
@@ -169,6 +170,8 @@ def note(view: OutletView) -> str:
     if view.latch is not None:
         notes.append(f"{view.latch.reason}, release: {view.latch.release}")
     notes += [f"alarm: {alarm}" for alarm in view.alarms]
+    if view.waits_for is not None:
+        notes.append(f"waits for room on circuit {view.waits_for}")
     if view.locks:
         notes.append(f"locked: {', '.join(view.locks)}")
     if view.stale:

@@ -1,4 +1,4 @@
-"""What a command acts on: ``n1-3``, ``pile/n1``, ``station/north`` or ``site``."""
+"""What a command acts on: ``n1-3``, ``pile/n1``, ``station/north``, ``circuit/main``, ``site``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from gateway.core.errors import CorrectInput
 from gateway.core.ids import is_name
 
-KINDS = ("outlet", "pile", "station", "site")
+KINDS = ("outlet", "pile", "station", "circuit", "site")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One outlet, or all outlets of a pile, a station or the site."""
+    """One outlet, or all outlets of a pile, a station, a circuit or the site."""
 
     kind: str
     id: str
@@ -32,6 +32,7 @@ def parse_target(text: str) -> Target:
     if kind in KINDS and (is_name(name) or (kind == "site" and not name)):
         return Target(kind, name)
     raise CorrectInput(
-        f"{text!r} is not a target: write an outlet (n1-3), pile/n1, station/north or site",
+        f"{text!r} is not a target: write an outlet (n1-3), pile/n1, station/north, "
+        "circuit/main or site",
         field="target",
     )

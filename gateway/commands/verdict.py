@@ -15,8 +15,8 @@ from gateway.link.requests import HelloAnswer, Method, OnAnswer, OnRequest
 _ENDS = {FactKind.LEASE_ENDED, FactKind.OUTLET_CUT, FactKind.REQUEST_REFUSED}
 
 
-def switch_on(socket: Path, request: OnRequest, timeout_s: float) -> int:
-    """Ask for ON and wait until the outlet is on; give the lease's end in UTC ms.
+def switch_on(socket: Path, request: OnRequest, timeout_s: float) -> OnAnswer:
+    """Ask for ON and wait until the outlet is on, or is said to wait for room on a circuit.
 
     Raises what the guard refuses, Unsuccessful when the outlet did not come on, and
     GuardNotReachable.
@@ -24,10 +24,12 @@ def switch_on(socket: Path, request: OnRequest, timeout_s: float) -> int:
     return asyncio.run(_switch_on(socket, request, timeout_s))
 
 
-async def _switch_on(socket: Path, request: OnRequest, timeout_s: float) -> int:
+async def _switch_on(socket: Path, request: OnRequest, timeout_s: float) -> OnAnswer:
     async with await connect(socket) as client:
         seq = HelloAnswer.from_json(await client.call(Method.HELLO)).seq
         answer = OnAnswer.from_json(await client.call(Method.ON, **request.to_json()))
+        if answer.waits_for is not None:
+            return answer
         try:
             async with asyncio.timeout(timeout_s):
                 fact = await _first_about(client, seq, answer.request_id)
@@ -38,7 +40,7 @@ async def _switch_on(socket: Path, request: OnRequest, timeout_s: float) -> int:
             ) from None
     if fact.kind != FactKind.OUTLET_ON:
         raise Unsuccessful(_why_not(request.outlet, fact))
-    return answer.until_utc_ms
+    return answer
 
 
 async def connect(socket: Path, timeout_s: float = 5.0) -> GuardClient:

@@ -94,6 +94,7 @@ class Commander:
             (TargetKind.OUTLET, step.outlet),
             (TargetKind.PILE, step.pile),
             (TargetKind.STATION, step.station),
+            (TargetKind.CIRCUIT, step.circuit),
         ):
             if name is not None:
                 return Target(kind, name)
@@ -148,5 +149,5 @@ def _reason(step: CommandStep) -> str:
 
 
 def _name(step: CommandStep) -> str:
-    target = step.outlet or step.pile or step.station or "site"
+    target = step.outlet or step.pile or step.station or step.circuit or "site"
     return f"{step.command} {target} at {step.at_s:g} s" + (f" ({step.id})" if step.id else "")

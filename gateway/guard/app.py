@@ -121,7 +121,13 @@ class Guard:
         )
         self.views = Views(site, self.fleet, self.clock)
         self.drivers = self._drivers()
-        self.metrics = Metrics(self.fleet, self.journal, self.drivers, self.clock)
+        self.metrics = Metrics(
+            self.fleet,
+            self.journal,
+            self.drivers,
+            self.clock,
+            lambda: circuit_views(self.grid),
+        )
         self._minutes = Minutes()
         self._uncounted: list[tuple[Outlet, Sample | Alive]] = []
         self._counting = False

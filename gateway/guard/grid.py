@@ -244,7 +244,7 @@ class Grid:
     def _scene(self, place: int, now: Now) -> Scene:
         tree = self.trees[place]
         usages: list[Usage] = []
-        for name in self._in_use[place]:
+        for name in list(self._in_use[place]):
             outlet = self._fleet.outlets[name]
             nearest = tree.circuits[tree.lines[name][0]]
             usages.append(usage_of(name, outlet.state, outlet.limits, nearest, now.mono_ms))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,6 +16,10 @@ from gateway.guard.journal import Journal
 from gateway.guard.journal_writer import Condition
 from gateway.guard.state import Note
 from gateway.guard.views import BusFigures
+from gateway.link.circuits import CircuitState, CircuitView
+
+Circuits = Callable[[], tuple[CircuitView, ...]]
+"""Shows every circuit."""
 
 LAG_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 AGE_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
@@ -25,7 +29,12 @@ class Metrics:
     """Counters of one run."""
 
     def __init__(
-        self, fleet: Fleet, journal: Journal, drivers: Sequence[BusFigures], clock: Clock
+        self,
+        fleet: Fleet,
+        journal: Journal,
+        drivers: Sequence[BusFigures],
+        clock: Clock,
+        circuits: Circuits = tuple,
     ) -> None:
         self._registry = CollectorRegistry()
         self.samples = Counter(
@@ -48,6 +57,7 @@ class Metrics:
         )
         self.lag = self._lag.observe
         self._registry.register(_Now(fleet, journal, drivers, clock))
+        self._registry.register(_Feeds(circuits))
 
     def note(self, note: Note) -> None:
         """Count what happened to an outlet."""
@@ -61,6 +71,47 @@ class Metrics:
     def text(self) -> str:
         """Return the text exposition. Takes milliseconds: call it in a worker thread."""
         return generate_latest(self._registry).decode("utf-8")
+
+
+class _Feeds(Collector):
+    """What circuits carry, read off when somebody asks."""
+
+    def __init__(self, circuits: Circuits) -> None:
+        self._circuits = circuits
+
+    def describe(self) -> Iterable[Metric]:
+        """Describe nothing ahead: the names do not collide."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Read every circuit off once."""
+        power = GaugeMetricFamily(
+            "pilegate_circuit_power_watts",
+            "What a circuit carries.",
+            labels=["circuit", "known_by"],
+        )
+        current = GaugeMetricFamily(
+            "pilegate_circuit_current_amperes", "What a circuit carries.", labels=["circuit"]
+        )
+        limits = GaugeMetricFamily(
+            "pilegate_circuit_limit", "What a circuit may carry.", labels=["circuit", "unit"]
+        )
+        waiting = GaugeMetricFamily(
+            "pilegate_circuit_waiting", "Outlets that wait for room.", labels=["circuit"]
+        )
+        opened = GaugeMetricFamily(
+            "pilegate_contactor_opened", "1: opened until released on site.", labels=["circuit"]
+        )
+        for view in self._circuits():
+            power.add_metric([view.circuit, view.known_by], view.power_w)
+            current.add_metric([view.circuit], view.current_a)
+            for unit, limit in (("W", view.limit_w), ("A", view.limit_a)):
+                if limit is not None:
+                    limits.add_metric([view.circuit, unit], limit)
+            waiting.add_metric([view.circuit], len(view.waiting))
+            if view.contactor is not None:
+                opened.add_metric([view.circuit], view.state is CircuitState.OPENED)
+        yield from (power, current, limits, waiting, opened)
 
 
 class _Now(Collector):

@@ -367,6 +367,7 @@ class Delivery:
             f"outlet/{outlet.id}",
             f"pile/{outlet.pile}",
             f"station/{outlet.station}",
+            *(f"circuit/{circuit}" for circuit in self._site.feeding(outlet.id)),
             f"site/{self._site.id}",
         )
 

@@ -102,7 +102,7 @@ def test_counts_sum_up(tmp_path: Path) -> None:
     counts = live.counts("site", "shed")
     assert counts.total == 10
     parts = (counts.free, counts.in_use, counts.cut, counts.locked, counts.unknown)
-    assert parts == (1, 4, 1, 1, 3)
+    assert parts == (1, 5, 1, 1, 2)
     with pytest.raises(NotKnown):
         live.counts("pile", "n9")
 

@@ -137,7 +137,10 @@ expect:
         ("steps: {at_s: 1}", "5: steps: is a list of steps"),
         ("title: again", "5: title: stands here twice"),
         ("steps:\n- {command: on, outlet: a}", "6: steps[0]: on needs for_s"),
-        ("steps:\n- {command: off}", "6: steps[0]: name one target: outlet, pile, station or site"),
+        (
+            "steps:\n- {command: off}",
+            "6: steps[0]: name one target: outlet, pile, station, circuit or site",
+        ),
         ("steps:\n- {command: on, pile: a, for_s: 1}", "6: steps[0]: on is for one outlet"),
         (
             "steps:\n- {fault: welded, device: m1}",
