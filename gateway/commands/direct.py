@@ -79,8 +79,9 @@ def switch_off_all(site: Site, *, guard_pid: int | None) -> None:
 
 
 def _line(outcome: _Outcome) -> str:
-    total = len(outcome.done) + len(outcome.failed)
-    line = f"{outcome.bus}: {len(outcome.done)} of {total} outlets took the off"
+    names_ = (*outcome.done, *outcome.failed)
+    what = "outlets and contactors" if any("/" in name for name in names_) else "outlets"
+    line = f"{outcome.bus}: {len(outcome.done)} of {len(names_)} {what} took the off"
     if not outcome.failed:
         return line
     return f"{line}; not {names(outcome.failed)}: {outcome.why}"
@@ -94,7 +95,11 @@ async def _one_bus(site: Site, bus_id: str) -> _Outcome:
     """Switch one bus off. One broken bus never keeps the others from being switched off."""
     bus = next(each for each in site.all_buses if each.id == bus_id)
     devices = {device.id for device in site.all_devices if device.bus == bus_id}
-    outlets = [str(each.id) for each in site.outlets if each.relay.device in devices]
+    outlets = [
+        str(point.id)
+        for point in site.points_on(bus_id)
+        if point.relay is not None and point.relay.device in devices
+    ]
     notes = _Notes()
     try:
         driver = BUSES[bus.kind](bus, site, notes, SystemClock())

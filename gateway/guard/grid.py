@@ -92,6 +92,13 @@ class Grid:
                 owner = fleet.outlets[outlet]
                 owner.state = owner.state._replace(is_fed=True)
                 owner.watcher = self._changed
+        self._opens: dict[OutletId, Contactor] = {
+            outlet: found
+            for tree in self.trees
+            for outlet, line in tree.lines.items()
+            if (found := self._contactor_above(tree.circuits[line[0]].id)) is not None
+        }
+        """The nearest contactor before each outlet that has one."""
 
     def _add(self, circuit: Circuit, records: list[LatchRecord], now: Now) -> None:
         if circuit.contactor is not None:
@@ -229,8 +236,11 @@ class Grid:
             lease = outlet.state.lease
             if lease is None or self._fleet.switches[name].room_for_ons() <= 0:
                 continue  # its bus has enough to do: at the next look
-            if outlet.feed(Proceed(lease_id=lease.id), now) is not None:
+            refusal = outlet.feed(Proceed(lease_id=lease.id), now)
+            if refusal is not None:
                 self._states[place] = defer(self._states[place], name, now.mono_ms)
+                nearest = self.trees[place].circuits[self.trees[place].lines[name][0]]
+                outlet.feed(Held(circuit=nearest.id, why=refusal.code), now)
         for name, circuit in said.blocked.items():
             if outlets[name].state.waits_for != circuit:
                 outlets[name].feed(Held(circuit=circuit), now)
@@ -266,8 +276,7 @@ class Grid:
     def _follow_contactors(self, place: int) -> None:
         for name in list(self._in_use[place]):
             outlet = self._fleet.outlets[name]
-            off = outlet.state.stop
-            found = self._contactor_of(outlet)
+            off, found = outlet.state.stop, self._opens.get(name)
             if outlet.state.phase is not Phase.STOPPING or off is None or found is None:
                 continue
             assert found.circuit.contactor is not None
@@ -277,19 +286,17 @@ class Grid:
         for circuit in self.trees[place].circuits:
             contactor = self.contactors.get(circuit.id)
             if contactor is not None:
-                contactor.tick(may_close=self._is_clear(circuit.id))
+                is_asked = contactor.state.seen.is_closed is False
+                contactor.tick(may_close=is_asked and self._is_clear(circuit.id))
 
     def _open_for(self, outlet: Outlet, reason: Reason) -> None:
-        line = self.trees[self._tree_of[outlet.id]].lines[outlet.id]
-        nearest = self.trees[self._tree_of[outlet.id]].circuits[line[0]].id
+        found = self._opens.get(outlet.id)
+        if found is None:
+            return
         stop, now_ms = outlet.state.stop, self._clock.now().mono_ms
         waited_ms = 0 if stop is None else now_ms - stop.since_ms
         evidence = {"outlet": outlet.id, "waited_ms": waited_ms}
-        self.open_feed(nearest, reason, evidence)
-
-    def _contactor_of(self, outlet: Outlet) -> Contactor | None:
-        tree = self.trees[self._tree_of[outlet.id]]
-        return self._contactor_above(tree.circuits[tree.lines[outlet.id][0]].id)
+        self.open_feed(found.circuit.id, reason, evidence)
 
     def _contactor_above(self, circuit: CircuitId) -> Contactor | None:
         for tree in self.trees:
@@ -311,7 +318,7 @@ class Grid:
         """Say whether nothing behind a contactor is on, for all that is known."""
         return not any(
             outlet.state.phase not in _CLOSED_FOR
-            or outlet.state.measured.relay_on
+            or outlet.state.measured.relay_on is not False
             or _does_not_open(outlet)
             for outlet in self._beneath(circuit)
         )

@@ -197,6 +197,7 @@ def held(turn: Turn, event: Held) -> None:
     if not state.waits_for:
         turn.note(
             FactKind.OUTLET_WAITING,
+            event.why,
             actor=state.lease.actor,
             data={**_name(state.lease), "circuit": event.circuit},
         )

@@ -252,9 +252,11 @@ class LeaseNotDurable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A lease has to wait: a circuit has no room for it."""
+    """A lease has to wait: a circuit has no room for it, or the outlet can't go on now."""
 
     circuit: str
+    why: str = ""
+    """Why the outlet can't; empty: for want of room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,6 +146,9 @@ class Course:
             return Judgement(CommandState.RECORDED)
         results = {part.result for part in self.outlets.values()}
         if OutletResult.WAITING in results or self.targets - self.outlets.keys():
+            held = [part for part in self.outlets.values() if part.code == WAITS]
+            if held:
+                return Judgement(CommandState.ACCEPTED, WAITS, held[0].message)
             return Judgement(CommandState.ACCEPTED)
         if results <= {OutletResult.DONE, OutletResult.NOTHING_TO_DO}:
             return Judgement(CommandState.SUCCEEDED)

@@ -92,6 +92,9 @@ def test_the_whole_way_of_an_on(tmp_path: Path) -> None:
         assert (ready.status_code, ready.json()["ready"]) == (200, True)
         buses = (await client.get("/v1/buses")).json()
         assert buses["buses"][0]["bus"] == "net1"
+        circuits = (await client.get("/v1/circuits")).json()
+        assert circuits["circuits"][0]["waiting"] == ["n1-1"]
+        assert circuits["circuits"][0]["known_by"] == "meter"
         metrics = (await client.get("/metrics")).text
         assert "pilegate_guard_samples_total 7" in metrics
         assert "pilegate_outlets_in_use 1.0" in metrics

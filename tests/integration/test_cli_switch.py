@@ -13,7 +13,7 @@ import pytest
 from gateway.cli import run
 from gateway.core.errors import NotKnown, Refused, TryLater
 from gateway.link.messages import BusView, OutletState
-from gateway.link.requests import BusesAnswer
+from gateway.link.requests import BusesAnswer, OnAnswer
 from tests.integration.cli_fake_guard import FakeGuard, fact, fake_guard, view
 
 UNTIL = 4_102_444_800_000  # far in the future
@@ -282,3 +282,61 @@ def test_a_table_with_silent_outlets_says_which_bus_is_lost(
     out, err = capsys.readouterr()
     assert "never measured" in out
     assert err == "pilegate: bus line1 is lost: /dev/x does not exist\n"
+
+
+def test_circuits_are_shown_as_a_tree_with_who_waits(
+    guard: FakeGuard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = {
+        "name": "x",
+        "power_w": 900.0,
+        "current_a": 3.9,
+        "counted_w": 1000.0,
+        "counted_a": 4.3,
+        "limit_a": None,
+        "known_by": "sum",
+        "running": 3,
+        "waiting": [],
+        "contactor": None,
+        "opened_reason": None,
+        "opened_utc_ms": None,
+    }
+    main = {**shown, "circuit": "main", "parent": None, "state": "full", "limit_w": 1000.0}
+    north = {**shown, "circuit": "north", "parent": "main", "state": "opened", "limit_w": None}
+    guard.answers["circuits"] = {
+        "circuits": [
+            {**main, "waiting": ["n1-4", "n1-5"]},
+            {**north, "contactor": "open", "opened_reason": "welded", "opened_utc_ms": 1},
+        ]
+    }
+    assert run(["circuits"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == [
+        "main",
+        "full",
+        "900",
+        "W",
+        "1000",
+        "W",
+        "3",
+        "2",
+        "waiting:",
+        "n1-4,",
+        "n1-5",
+    ]
+    assert lines[2].startswith("  north  opened")
+    assert "opened: welded; reset circuit/north on site" in lines[2]
+    assert run(["circuits", "--json"]) == 0
+    assert '"circuit":"main"' in capsys.readouterr().out
+    guard.answers["circuits"] = {"circuits": []}
+    assert run(["circuits"]) == 0
+    assert "no circuits" in capsys.readouterr().out
+
+
+def test_an_on_that_waits_for_room_says_so_and_does_not_wait(
+    guard: FakeGuard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = OnAnswer(lease_id="l", until_utc_ms=4_000_000_000_000, request_id="r", duplicate=False)
+    guard.answers["on"] = {**answer.to_json(), "waits_for": "north"}
+    assert run(["on", "n1-3", "--for", "1h"]) == 0
+    assert "n1-3 waits for room on circuit north, until" in capsys.readouterr().out

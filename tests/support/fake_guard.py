@@ -185,6 +185,27 @@ class FakeGuard:
         }
         return {"buses": [bus], "devices": []}
 
+    async def _circuits(self, _: Params) -> Params:
+        circuit = {
+            "circuit": "north",
+            "name": "North gate",
+            "parent": None,
+            "state": "full",
+            "power_w": 900.0,
+            "current_a": 3.9,
+            "counted_w": 1000.0,
+            "counted_a": 4.3,
+            "limit_w": 1000.0,
+            "limit_a": None,
+            "known_by": "meter",
+            "running": 3,
+            "waiting": ["n1-1"],
+            "contactor": "closed",
+            "opened_reason": None,
+            "opened_utc_ms": None,
+        }
+        return {"circuits": [circuit]}
+
     async def _on(self, params: Params) -> Params:
         outlet, request_id = params["outlet"], params["request_id"]
         view = self.views[outlet]

@@ -143,15 +143,27 @@ def test_requests_of_the_readme_are_understood(
 
 
 def test_the_first_site_file_loads(tmp_path: Path) -> None:
-    (text,) = _blocks("yaml")
+    text = _blocks("yaml")[0]
     (tmp_path / "site.yaml").write_text(text, encoding="utf-8")
     site = load_site(tmp_path / "site.yaml")
     assert len(site.outlets) == 10
     assert site.outlet("n1-3").pile == "n1"
 
 
+def test_the_feeds_of_the_readme_fit_the_first_site(tmp_path: Path) -> None:
+    first, feeds = _blocks("yaml")
+    devices = (
+        "  - {id: sdm1, bus: line1, unit: 2, profile: sdm120}\n"
+        "  - {id: k1, bus: line1, unit: 3, profile: waveshare-relay-d-contactor}\n"
+    )
+    text = first.replace("stations:\n", f"{devices}stations:\n") + feeds
+    (tmp_path / "site.yaml").write_text(text, encoding="utf-8")
+    main, north = load_site(tmp_path / "site.yaml").circuits
+    assert (main.id, north.parent, north.phase) == ("main", "main", "L1")
+
+
 def test_the_first_site_file_is_short() -> None:
-    (text,) = _blocks("yaml")
+    text = _blocks("yaml")[0]
     assert len(text.splitlines()) <= 10
 
 

@@ -178,3 +178,20 @@ def test_a_course_survives_being_written_down() -> None:
         result=OutletResult.WAITING, code="x", message="y", lease_id="l", until_utc_ms=5
     )
     assert OutletCourse.from_json(part.to_json()) == part
+
+
+def test_an_on_that_waits_for_room_is_accepted_and_says_so() -> None:
+    waits = fact(FactKind.OUTLET_WAITING, request_id=ID, lease_id="l", circuit="north")
+    present = after(at(ON), fact(FactKind.LEASE_STARTED, request_id=ID, lease_id="l"), waits)
+    assert state(present) == ("accepted", "waits_for_room")
+    assert "no room on circuit north" in present.judged.message
+    assert state(after(present, fact(FactKind.OUTLET_ON, request_id=ID))) == ("succeeded", "")
+    over = fact(FactKind.LEASE_ENDED, reason="lease_over", request_id=ID)
+    assert state(after(present, over)) == ("failed", "lease_over")
+
+
+def test_what_waits_for_room_is_given_the_time_of_its_lease() -> None:
+    waits = fact(FactKind.OUTLET_WAITING, request_id=ID, circuit="north")
+    present = after(at(ON, a=OutletResult.WAITING), waits)
+    assert state(course.not_seen(present, "late")) == ("accepted", "waits_for_room")
+    assert state(course.not_seen(at(ON, a=OutletResult.WAITING), "late"))[0] == "unknown"
