@@ -75,6 +75,8 @@ class CircuitItem(FileModel):
     """The same as a current, in A; without it, start_w at a power factor of 0.45."""
     settle_s: Span | None = None
     """How long after its start an outlet's draw is taken to be known, in s; without it 30."""
+    rest_s: Span | None = None
+    """How long an outlet that was shed rests before it may go on, in s; without it 60."""
     meter: ChannelItem | None = None
     """What measures all of it."""
     meter_silence_s: float = Field(default=10.0, ge=1, le=600)

@@ -86,6 +86,8 @@ class Circuit:
     start_w: float | None = None
     start_a: float | None = None
     settle_s: float = 30.0
+    rest_s: float = 60.0
+    """So that a load at the limit does not switch an outlet every other second."""
     meter: Channel | None = None
     meter_silence_s: float = 10.0
     contactor: Contactor | None = None

@@ -241,6 +241,7 @@ class _Reader:
             start_w=inherited.start_w if item.start_w is None else item.start_w,
             start_a=inherited.start_a if item.start_a is None else item.start_a,
             settle_s=inherited.settle_s if item.settle_s is None else item.settle_s,
+            rest_s=inherited.rest_s if item.rest_s is None else item.rest_s,
             meter=self._channel(item.meter, (*entry.path, "meter"), "meter"),
             meter_silence_s=item.meter_silence_s,
             contactor=self._contactor(entry),

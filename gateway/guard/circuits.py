@@ -64,7 +64,11 @@ def admit(tree: Tree, state: TreeState, scene: Scene, asked: Usage) -> Answer:
 
 def defer(state: TreeState, outlet: OutletId, now_ms: int) -> TreeState:
     """Note that an outlet could not go on for its own sake: others need not wait for it."""
-    deferred = {**state.deferred, outlet: now_ms + DEFER_MS}
+    return _deferred(state, outlet, now_ms + DEFER_MS)
+
+
+def _deferred(state: TreeState, outlet: OutletId, until_ms: int) -> TreeState:
+    deferred = {**state.deferred, outlet: until_ms}
     return state._replace(deferred=MappingProxyType(deferred))
 
 
@@ -128,8 +132,10 @@ def _relieve(turn: Turn, at: int, held_ms: int) -> list[Circuit]:
         data = {"held_ms": held_ms, "shed": [usage.outlet for usage in victims]}
         turn.note(FactKind.CIRCUIT_OVER, circuit, Reason.CIRCUIT_OVER, data)
     places: set[int] = set()
+    rest_ms = round(circuit.rest_s * 1000)
     for usage in victims:
         turn.shed(usage, at, Reason.CIRCUIT_OVER)
+        turn.state = _deferred(turn.state, usage.outlet, turn.now_ms + rest_ms)
         places.update(turn.tree.lines[usage.outlet])
     return [turn.tree.circuits[place] for place in places]
 

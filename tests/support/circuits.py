@@ -19,6 +19,7 @@ VOLTS = 230.0
 def circuit(name: str, *outlets: str, parent: str | None = None, **said: Any) -> Circuit:
     """Make a circuit; what is not said is as in a site file that does not say it."""
     said.setdefault("priorities", MappingProxyType({}))
+    said.setdefault("rest_s", 0.0)
     return Circuit(
         id=CircuitId(name),
         name=name,

@@ -221,6 +221,21 @@ def test_one_that_was_shed_comes_back_when_there_is_room_for_what_it_drew() -> N
     assert shed.running == ["a", "b", "c"]
 
 
+def test_one_that_was_shed_rests_and_keeps_nobody_else_waiting() -> None:
+    shed = overloaded(Policy.LATEST_FIRST, rest_s=60)
+    shed.steps(11)
+    assert shed.at(Stage.WAITING) == ["c"]
+    shed.would_w["a"] = 200.0
+    shed.steps(45)
+    assert shed.waiting == ["c"]
+    shed.would_w["d"] = 100.0
+    shed.ask("d")
+    shed.step()
+    assert shed.running == ["a", "b", "d"]
+    shed.steps(20)
+    assert shed.running == ["a", "b", "c", "d"]
+
+
 def test_a_circuit_beneath_another_sheds_for_both() -> None:
     tree = tree_of(
         circuit("top", power_w=900, delay_s=5),

@@ -51,6 +51,7 @@ circuits:
     power_w: 1000
     start_w: 300
     settle_s: 2
+    rest_s: 1
     delay_s: 2
     contactor: {device: w1, channel: 1, after_s: 6}
   - id: under
