@@ -58,6 +58,8 @@ _SHORT_KINDS = {
     FactKind.OUTLET_RELEASED: "released",
     FactKind.OUTLET_ALARM: "alarm",
     FactKind.OUTLET_ALARM_CLEARED: "alarm over",
+    FactKind.OUTLET_WAITING: "waiting",
+    FactKind.OUTLET_SHED: "shed",
     FactKind.REQUEST_REFUSED: "refused",
     FactKind.LOCKED: "locked",
     FactKind.UNLOCKED: "unlocked",
@@ -94,6 +96,12 @@ def event_detail(fact: Fact) -> str:
             return _account(data)
         case FactKind.OUTLET_ON | FactKind.OUTLET_OFF if "after_ms" in data:
             return f"after {data['after_ms']} ms"
+        case FactKind.OUTLET_WAITING | FactKind.OUTLET_SHED:
+            return f"for room on circuit {data.get('circuit', '?')}"
+        case FactKind.CIRCUIT_OVER | FactKind.CIRCUIT_CLEARED | FactKind.CIRCUIT_METER_LOST:
+            return _load(data)
+        case FactKind.CONTACTOR_OPENED:
+            return f"for outlet {(data.get('evidence') or {}).get('outlet', '?')}"
         case FactKind.REQUEST_REFUSED:
             return str(data.get("message", data.get("code", "")))
         case FactKind.GUARD_STARTED if data.get("interrupted"):
@@ -109,6 +117,15 @@ def _evidence(data: Mapping[str, Any]) -> str:
         return f"release: {data['release']}" if "release" in data else ""
     held = f" for {evidence['held_ms'] / 1000:.1f} s" if evidence.get("held_ms") else ""
     return f"{value:g} {evidence.get('unit', '')}, limit {threshold:g}{held}"
+
+
+def _load(data: Mapping[str, Any]) -> str:
+    """Say what a circuit carries and may carry: ``9050 W of 8700 W``."""
+    parts = []
+    for name, limit, unit in (("power_w", "limit_w", "W"), ("current_a", "limit_a", "A")):
+        if name in data and limit in data:
+            parts.append(f"{data[name]:g} {unit} of {data[limit]:g} {unit}")
+    return ", ".join(parts)
 
 
 def _account(data: Mapping[str, Any]) -> str:

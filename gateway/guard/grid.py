@@ -32,7 +32,7 @@ from gateway.link.records import LatchRecord
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.25
+LOOK_S = 0.5
 """Trees are looked at so often; also when somebody begins to wait."""
 
 _CLOSED_FOR = frozenset({Phase.OFF, Phase.GRANTED, Phase.WAITING})

@@ -229,3 +229,15 @@ def test_facts_tell_their_figures() -> None:
 )
 def test_until(left_s: int, text: str) -> None:
     assert show.until(NOW + left_s * 1000, NOW) == text
+
+
+def test_what_circuits_do_is_told_with_their_load() -> None:
+    def line(kind: str, **data: object) -> str:
+        return show.event_line(Fact(7, "f", kind, "circuit/north", 0, "synced", "guard", "", data))
+
+    over = line("circuit.over", power_w=1050.5, limit_w=1000.0, current_a=4.6, limit_a=4.0)
+    assert "(1050.5 W of 1000 W, 4.6 A of 4 A)" in over
+    assert "(for room on circuit north)" in line("outlet.waiting", circuit="north")
+    assert "(for outlet n1-1)" in line("contactor.opened", evidence={"outlet": "n1-1"})
+    assert "(for outlet ?)" in line("contactor.opened")
+    assert show.short_event("outlet.shed", "circuit_over") == "shed: circuit_over"
