@@ -23,7 +23,9 @@ def switched_off(
         return state, (SwitchOff(urgent=False), _REFUSAL)
     turn = Turn(state, limits, now)
     stop(turn, Reason.INTERRUPTED, evidence={"detail": _DETAIL})
-    return turn.state, (*turn.effects, _REFUSAL)
+    # Of a lease that was to wait, the OFF is on its way already: once more does no harm.
+    again = (SwitchOff(urgent=False),) if state.phase is Phase.STOPPING else ()
+    return turn.state, (*again, *turn.effects, _REFUSAL)
 
 
 def forced_off(state: OutletState, now: Now) -> tuple[OutletState, tuple[Effect, ...]]:

@@ -194,7 +194,7 @@ class Outlet:
             alarms=tuple(sorted(state.alarms)),
             device_state=device_state.value,
             last_fact=self.last_fact,
-            waits_for=state.waits_for or None,
+            waits_for=(state.waits_for or None) if state.lease is not None else None,
         )
 
     def _shown(self, now: Now) -> Shown:

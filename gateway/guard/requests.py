@@ -239,7 +239,13 @@ def make_room(turn: Turn, event: MakeRoom) -> None:
             "evidence": dict(event.evidence),
         },
     )
-    turn.state = state._replace(waits_for=event.circuit, earlier_on_ms=on_ms, charge=None)
+    turn.state = state._replace(
+        waits_for=event.circuit,
+        earlier_on_ms=on_ms,
+        charge=None,
+        # What flowed last says nothing about the time until it goes on.
+        energy=state.energy._replace(power_w=None, power_ms=None),
+    )
     go_off(turn, event.reason)
 
 

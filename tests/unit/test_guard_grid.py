@@ -18,7 +18,7 @@ from gateway.guard.circuit_views import circuit_views
 from gateway.guard.commands import Commands
 from gateway.guard.fleet import Fleet
 from gateway.guard.grid import Grid
-from gateway.guard.interrupted import latches_of
+from gateway.guard.interrupted import first_entry, latches_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_entry import Entry
 from gateway.guard.model import Sample
@@ -337,5 +337,67 @@ def test_a_contactor_that_fell_open_is_closed_when_everything_behind_it_is_off(
         assert yard.shown(A).state is Shown.ON
         yard.round(20)
         assert {yard.shown(o).state for o in (A, B, C)} == {Shown.ON}
+
+    play(tmp_path, story)
+
+
+def test_a_restart_interrupts_a_lease_that_waits_as_any_other(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        assert (await yard.on(D)).waits_for == "top"
+        await yard.facts()
+        await yard.journal.close()
+        with JournalReader(yard.path) as reader:
+            entry = first_entry(reader, reader.leases(), yard.clock.now(), version="1", boot_id="b")
+        assert D in entry.facts[0].data["interrupted"]
+        ended = {fact.subject: fact.reason for fact in entry.facts[1:]}
+        assert ended[f"outlet/{D}"] == "interrupted"
+        yard.open()
+        yard.round(2)
+        assert yard.shown(D).lease is None
+        assert yard.circuit().waiting == ()
+
+    play(tmp_path, story)
+
+
+def test_a_lost_bus_room_keeps_an_outlet_waiting_and_switches_nothing_late(
+    tmp_path: Path,
+) -> None:
+    async def story(yard: Yard) -> None:
+        yard.round()
+        yard.switch.room = 0
+        request = OnRequest(outlet=A, for_s=600, actor="t", reason="test")
+        with pytest.raises(Refused) as caught:
+            await yard.commands.on(request)
+        assert caught.value.code == "bus_busy"
+        assert yard.shown(A).state is Shown.OFF
+
+    play(tmp_path, story)
+
+
+def test_an_outlet_that_can_not_go_on_says_why_it_waits(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        await yard.on(D)
+        owner = yard.fleet.outlets[D]
+        low = Sample(
+            at_ms=yard.clock.mono_ms + 1,
+            utc_ms=0,
+            voltage_v=95.0,
+            current_a=0.0,
+            power_w=0.0,
+            relay_on=False,
+        )
+        yard.clock.go(0.1)
+        owner.feed(low)
+        target = Target(TargetKind.OUTLET, A)
+        yard.commands.off(TargetRequest(target=target, actor="t", reason="test"))
+        yard._obey()
+        yard.clock.go(0.1)
+        yard.fleet.on_sample(A, yard._sample(A))
+        yard.grid.look()
+        assert yard.shown(D).state is Shown.WAITING
+        yard.round(12)
+        assert yard.shown(D).state is Shown.ON
 
     play(tmp_path, story)

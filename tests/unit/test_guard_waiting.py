@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
+from gateway.guard import failsafe
 from gateway.guard.state import (
     Effect,
     Held,
@@ -210,3 +211,24 @@ def test_the_longest_time_counts_from_the_grant() -> None:
     machine = waiting(for_s=80_000)
     machine.tick(36_001)
     assert machine.ends() == ["longest_time"]
+
+
+def test_nothing_is_counted_for_the_time_it_waited() -> None:
+    machine = shed()
+    before_mwh = machine.notes(FactKind.OUTLET_SHED)[0].data["energy_mwh"]
+    machine.sample(after_s=0.5)
+    machine.feed(Proceed(lease_id="lease-1"))
+    machine.sample(150, after_s=4.0)
+    machine.feed(RequestOff(actor="a"))
+    assert machine.notes(FactKind.LEASE_ENDED)[0].data["energy_mwh"] == before_mwh
+
+
+def test_one_that_could_not_be_judged_is_told_to_go_off_though_its_lease_was_to_wait() -> (
+    None
+):
+    machine = shed()
+    after, effects = failsafe.switched_off(machine.state, machine.limits, machine.now())
+    assert isinstance(effects[0], SwitchOff)
+    assert FactKind.LEASE_ENDED in kinds(effects)
+    assert after.lease is None
+    assert after.phase is Phase.STOPPING
