@@ -223,9 +223,7 @@ def test_nothing_is_counted_for_the_time_it_waited() -> None:
     assert machine.notes(FactKind.LEASE_ENDED)[0].data["energy_mwh"] == before_mwh
 
 
-def test_one_that_could_not_be_judged_is_told_to_go_off_though_its_lease_was_to_wait() -> (
-    None
-):
+def test_one_that_could_not_be_judged_is_told_to_go_off_though_its_lease_was_to_wait() -> None:
     machine = shed()
     after, effects = failsafe.switched_off(machine.state, machine.limits, machine.now())
     assert isinstance(effects[0], SwitchOff)
