@@ -4,6 +4,7 @@ Every error names file, line and key, and all of them are reported at once.
 """
 
 from gateway.config.circuit_model import Amount, Circuit, Contactor, FeedPoint, Policy, Restart
+from gateway.config.interlock_model import InputPoint, Interlock
 from gateway.config.mqtt_profile import Family, MqttProfile, PlugValue, PowerOn
 from gateway.config.profile import Profile, Quantity, Space, Value, ValueType, WordOrder
 from gateway.config.profile_files import load_plug_profile, load_profile
@@ -43,6 +44,8 @@ __all__ = [
     "FeedPoint",
     "FlightSettings",
     "GuardSettings",
+    "InputPoint",
+    "Interlock",
     "MqttBus",
     "MqttDevice",
     "MqttProfile",

@@ -24,6 +24,7 @@ from gateway.config.site_file import (
     is_loopback,
     split_listen,
 )
+from gateway.config.site_interlocks import read_interlocks
 from gateway.config.site_limits import resolve_outlets
 from gateway.config.site_model import (
     AnyBus,
@@ -94,6 +95,7 @@ def load_site(path: Path) -> Site:
     found.problems.extend(folders.problems)
     outlets = resolve_outlets(found, hardware, _usable(layout, hardware))
     circuits = read_circuits(found, layout, ends)
+    interlocks = read_interlocks(found, layout, ends, circuits)
     ends.warn()
     warn_of_budgets(found, circuits, outlets)
     if found.problems or settings is None:
@@ -113,6 +115,7 @@ def load_site(path: Path) -> Site:
         piles=tuple(layout.piles),
         stations=tuple(layout.stations),
         circuits=tuple(circuits),
+        interlocks=tuple(interlocks),
         guard=settings.guard,
         serve=settings.serve,
         warnings=tuple(str(warning) for warning in _sorted(found.warnings, found.source)),

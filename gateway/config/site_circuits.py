@@ -22,6 +22,7 @@ from gateway.config.explain import nearest
 from gateway.config.findings import Findings
 from gateway.config.site_model import Outlet
 from gateway.config.site_outlets import Ends, Layout
+from gateway.config.site_targets import Targets, split_target
 from gateway.config.site_words import ChannelItem
 from gateway.config.yaml_source import KeyPath
 from gateway.core.ids import CircuitId, OutletId
@@ -102,14 +103,6 @@ def _upwards(circuit: Circuit, by_id: Mapping[CircuitId, Circuit]) -> Iterator[C
         at = None if at.parent is None else by_id[at.parent]
 
 
-def _target(written: str) -> tuple[str, str]:
-    """Take ``pile/n1`` apart; an id alone is an outlet's."""
-    kind, slash, name = written.partition("/")
-    if written == "site":
-        return "site", ""
-    return (kind, name) if slash else ("outlet", written)
-
-
 class _Reader:
     def __init__(
         self,
@@ -121,16 +114,7 @@ class _Reader:
         self._found = found
         self._ends = ends
         self._entries = entries
-        self._outlets = tuple(draft.id for draft in layout.outlets)
-        piles: dict[str, Sequence[OutletId]] = {pile.id: pile.outlets for pile in layout.piles}
-        self._groups: dict[str, dict[str, Sequence[OutletId]]] = {
-            "outlet": {outlet: (outlet,) for outlet in self._outlets},
-            "pile": piles,
-            "station": {
-                station.id: [outlet for pile in station.piles for outlet in piles[pile]]
-                for station in layout.stations
-            },
-        }
+        self._targets = Targets(found, layout)
 
     # --- the tree
 
@@ -176,7 +160,7 @@ class _Reader:
         for name in order:
             entry = self._entries[name]
             above = None if entry.item.parent is None else made[entry.item.parent]
-            outlets = tuple(o for o in self._outlets if fed.get(o) == name)
+            outlets = tuple(o for o in self._targets.outlets if fed.get(o) == name)
             made[name] = self._circuit(entry, above, outlets)
         self._check_phases(made, fed)
         self._check_idle(made)
@@ -188,7 +172,7 @@ class _Reader:
         for name, entry in self._entries.items():
             for index, written in enumerate(entry.item.feeds):
                 path = (*entry.path, "feeds", index)
-                for outlet in self._named(written, path):
+                for outlet in self._targets.named(written, path):
                     other = fed.get(outlet)
                     if other is None or other in self._line(name):
                         fed[outlet] = name
@@ -200,19 +184,6 @@ class _Reader:
                             "one cable leads to an outlet",
                         )
         return fed
-
-    def _named(self, written: str, path: KeyPath) -> Sequence[OutletId]:
-        if written == "site":
-            return self._outlets
-        kind, name = _target(written)
-        known: Mapping[str, Sequence[OutletId]] | None = self._groups.get(kind)
-        if known is None:
-            self._found.wrong(path, f"{written!r} is not site, station/ID, pile/ID or an outlet")
-            return ()
-        if name not in known:
-            self._found.wrong(path, f"no {kind} {name!r}; {nearest(name, known)}")
-            return ()
-        return known[name]
 
     # --- one circuit
 
@@ -267,10 +238,10 @@ class _Reader:
         found: dict[OutletId, int] = {}
         for rank in ("site", "station", "pile", "outlet"):
             for written, value in (entry.item.priorities or {}).items():
-                kind, _ = _target(written)
+                kind, _ = split_target(written)
                 if kind == rank:
                     path = (*entry.path, "priorities", written)
-                    found.update(dict.fromkeys(self._named(written, path), value))
+                    found.update(dict.fromkeys(self._targets.named(written, path), value))
         return MappingProxyType(found)
 
     def _contactor(self, entry: _Entry) -> Contactor | None:

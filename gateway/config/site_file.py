@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from gateway.config.circuit_file import CircuitItem
+from gateway.config.interlock_file import InterlockItem
 from gateway.config.patterns import (
     CLIENT_PATTERN,
     GROUP_PATTERN,
@@ -383,6 +384,8 @@ class SiteHead(FileModel):
     """Stations with piles with outlets."""
     circuits: Any = None
     """Feeds with their limits."""
+    interlocks: Any = None
+    """Smoke, water and heat detectors, emergency stops."""
 
 
 class PileItem(PileHead):
@@ -426,3 +429,5 @@ class SiteFile(SiteHead):
     """Stations with piles with outlets."""
     circuits: tuple[CircuitItem, ...] | None = None
     """Feeds with their limits: a tree of circuits for each supply."""
+    interlocks: tuple[InterlockItem, ...] | None = None
+    """Inputs that open what they guard: smoke, heat, water, tilt, emergency stop."""

@@ -10,6 +10,7 @@ from typing import Literal
 
 from gateway.config.channel import Channel
 from gateway.config.circuit_model import Circuit, FeedPoint, feed_points
+from gateway.config.interlock_model import InputPoint, Interlock, input_point
 from gateway.config.mqtt_profile import MqttProfile, PowerOn
 from gateway.config.profile import Profile
 from gateway.core.errors import NotKnown
@@ -145,7 +146,7 @@ class Outlet:
         return self.limits.silence.delay_s
 
 
-Point = Outlet | FeedPoint
+Point = Outlet | FeedPoint | InputPoint
 """What drivers poll and switch."""
 
 
@@ -232,6 +233,7 @@ class Site:
     """Devices behind a broker."""
     circuits: tuple[Circuit, ...] = ()
     """Feeds, each after its parent."""
+    interlocks: tuple[Interlock, ...] = ()
     broker: BrokerSettings | None = None
     """The embedded broker; None: there is none."""
     guard: GuardSettings = field(default_factory=GuardSettings)
@@ -304,11 +306,17 @@ class Site:
         return tuple(point for circuit in self.circuits for point in feed_points(circuit))
 
     @cached_property
+    def input_points(self) -> tuple[InputPoint, ...]:
+        """Inputs of interlocks."""
+        return tuple(input_point(interlock) for interlock in self.interlocks)
+
+    @cached_property
     def _bus_points(self) -> dict[str, tuple[Point, ...]]:
         by_bus: dict[str, list[Point]] = {
             bus: list(outlets) for bus, outlets in self._bus_outlets.items()
         }
-        for point in self.feed_points:
+        points: tuple[FeedPoint | InputPoint, ...] = (*self.feed_points, *self.input_points)
+        for point in points:
             channel = point.relay or point.meter
             assert channel is not None
             by_bus[self.any_device(channel.device).bus].append(point)

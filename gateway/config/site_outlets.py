@@ -11,6 +11,7 @@ from gateway.config.channel import Channel
 from gateway.config.explain import nearest, shown
 from gateway.config.findings import Claims, Findings
 from gateway.config.merge import Layer, read_layer
+from gateway.config.profile import Quantity
 from gateway.config.site_buses import Hardware
 from gateway.config.site_file import ModuleItem, OutletItem, PileHead, StationHead
 from gateway.config.site_model import Pile, Station
@@ -81,14 +82,14 @@ class Ends:
         return False
 
     def channel(self, item: ChannelItem | None, path: KeyPath, part: str) -> Channel | None:
-        """Give a channel as a ``meter`` or a ``relay``, if it can be one."""
+        """Give a channel as a ``meter``, a ``relay`` or an ``input``, if it can be one."""
         if item is None or not self.known(item.device, (*path, "device")):
             return None
         channel = _channel(item.device, item.channel)
         return channel if self.fits(channel, path, part) else None
 
     def fits(self, channel: Channel, path: KeyPath, part: str) -> bool:
-        """Say whether a channel can be a ``meter`` or a ``relay``."""
+        """Say whether a channel can be a ``meter``, a ``relay`` or an ``input``."""
         device = self.hardware.devices.get(channel.device)
         if device is None:
             return True
@@ -99,6 +100,10 @@ class Ends:
             return False
         if part == "meter" and not profile.is_meter:
             message = f"{channel.device} measures no current or power (profile {profile.profile})"
+            self._found.wrong((*path, "device"), message)
+            return False
+        if part == "input" and Quantity.INPUT_ON not in profile.values:
+            message = f"{channel.device} has no input (profile {profile.profile}): input_on"
             self._found.wrong((*path, "device"), message)
             return False
         if channel.channel > profile.channels:

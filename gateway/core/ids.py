@@ -13,6 +13,7 @@ StationId = NewType("StationId", str)
 DeviceId = NewType("DeviceId", str)
 BusId = NewType("BusId", str)
 CircuitId = NewType("CircuitId", str)
+InterlockId = NewType("InterlockId", str)
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 """Ids people write: safe in a URL, a topic, a file name and a shell."""
