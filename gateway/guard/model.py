@@ -34,6 +34,8 @@ class Sample:
     """The meter's own register; it survives restarts of the gateway, and may wrap."""
     temperature_c: float | None = None
     relay_on: bool | None = None
+    input_on: bool | None = None
+    """An input that belongs to no outlet: a detector, an emergency stop."""
     alarm: bool | None = None
     """The module's own alarm for this outlet."""
 
