@@ -18,6 +18,7 @@ from api.routes import (
     events,
     flights,
     groups,
+    interlocks,
     operations,
     outlets,
     tokens,
@@ -35,6 +36,7 @@ parameter or field that is not known is an error.
 TAGS = [
     {"name": "outlets", "description": "What outlets do now, and what they did."},
     {"name": "groups", "description": "Stations and piles."},
+    {"name": "interlocks", "description": "Detectors and emergency stops that open outlets."},
     {"name": "circuits", "description": "Feeds: what they carry, who waits, contactors."},
     {"name": "commands", "description": "On, off, reset, lock and unlock, with their verdicts."},
     {"name": "events", "description": "What happened, in order, once each."},
@@ -44,7 +46,18 @@ TAGS = [
     {"name": "operations", "description": "Health, readiness and figures."},
 ]
 
-ROOMS = (outlets, groups, circuits, commands, events, flights, buses, tokens, operations)
+ROOMS = (
+    outlets,
+    groups,
+    circuits,
+    interlocks,
+    commands,
+    events,
+    flights,
+    buses,
+    tokens,
+    operations,
+)
 
 
 class _App(FastAPI):

@@ -18,6 +18,10 @@ from gateway.core.errors import PilegateError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "outlets": ("gateway.commands.outlets:outlets", "Show all outlets as a table."),
+    "interlocks": (
+        "gateway.commands.interlocks:interlocks",
+        "Show detectors and emergency stops.",
+    ),
     "circuits": ("gateway.commands.circuits:circuits", "Show what feeds carry, and who waits."),
     "on": ("gateway.commands.switch:on", "Switch an outlet on for a time."),
     "off": ("gateway.commands.switch:off", "Switch off and leave free."),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -92,6 +92,8 @@ class SimSite:
     brokers: tuple[MqttPlace, ...] = ()
     plugs: tuple[PlugPlace, ...] = ()
     circuits: tuple[CircuitPlace, ...] = ()
+    quiet_inputs: Mapping[tuple[str, int], bool] = field(default_factory=dict)
+    """Inputs of interlocks, by device and channel, and what each is while all is well."""
 
 
 def read_site(path: FilePath) -> SimSite:
@@ -141,7 +143,14 @@ class _SiteReader:
             tuple(brokers),
             tuple(plugs),
             tuple(self._circuits(outlets)),
+            dict(self._quiet_inputs()),
         )
+
+    def _quiet_inputs(self) -> Iterator[tuple[tuple[str, int], bool]]:
+        for item in self._data.get("interlocks") or []:
+            at = item["input"]
+            trips_on = item.get("trips_when", "off") == "on"
+            yield (str(at["device"]), int(at.get("channel", 1))), not trips_on
 
     def _circuits(self, outlets: Sequence[OutletPlace]) -> Iterator[CircuitPlace]:
         """Read feeds; of several that name an outlet it hangs on the one farthest from the top."""

@@ -98,6 +98,8 @@ class World:
                 relays[circuit.contactor] = f"circuit/{circuit.id}"
         for device in site.devices:
             self._add_device(device, meters, relays, now_s)
+        for (name, channel), is_on in site.quiet_inputs.items():
+            self.devices[name].channels[channel - 1].input_on = is_on
         for plug in site.plugs:
             channels = self._channels(plug.id, plug.profile.channels, meters, relays, now_s)
             own_seed = seed_of(seed, plug.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.config.channel import Channel
+from gateway.config.profile import Quantity
 from gateway.core.ids import CircuitId, InterlockId, OutletId
 from gateway.guard.interlocks import Rule, Watches
 
@@ -35,6 +36,8 @@ class InputPoint:
     silence_s: float
     """It has to be heard more often than this."""
     relay: None = None
+    quantities: frozenset[Quantity] = frozenset({Quantity.INPUT_ON})
+    """What is asked of it."""
 
 
 def input_point(interlock: Interlock) -> InputPoint:

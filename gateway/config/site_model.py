@@ -310,13 +310,17 @@ class Site:
         """Inputs of interlocks."""
         return tuple(input_point(interlock) for interlock in self.interlocks)
 
+    @property
+    def other_points(self) -> tuple[FeedPoint | InputPoint, ...]:
+        """Whatever is polled or switched and is no outlet."""
+        return (*self.feed_points, *self.input_points)
+
     @cached_property
     def _bus_points(self) -> dict[str, tuple[Point, ...]]:
         by_bus: dict[str, list[Point]] = {
             bus: list(outlets) for bus, outlets in self._bus_outlets.items()
         }
-        points: tuple[FeedPoint | InputPoint, ...] = (*self.feed_points, *self.input_points)
-        for point in points:
+        for point in self.other_points:
             channel = point.relay or point.meter
             assert channel is not None
             by_bus[self.any_device(channel.device).bus].append(point)

@@ -33,6 +33,7 @@ from gateway.guard.metrics import Metrics
 from gateway.guard.minutes import Minutes
 from gateway.guard.model import BusState, DeviceState, Sample
 from gateway.guard.outlet import Outlet
+from gateway.guard.panel import Panel
 from gateway.guard.recorder import FactRecorder
 from gateway.guard.service import Service
 from gateway.guard.state import Alive, Note, OutletState, Phase, RequestOff
@@ -110,6 +111,14 @@ class Guard:
             locks=locks,
         )
         self.grid = Grid(site, self.fleet, self.clock, self._write_entry, latched)
+        self.panel = Panel(
+            site.interlocks,
+            clock=self.clock,
+            outlets=self.fleet.outlets,
+            open_feed=self.grid.open_feed,
+            write_fact=self._write_fact,
+        )
+        self.fleet.points |= self.panel.points()
         self.commands = Commands(
             site=site,
             fleet=self.fleet,
@@ -118,6 +127,7 @@ class Guard:
             clock=self.clock,
             find_answer=self._find_answer,
             grid=self.grid if site.circuits else None,
+            tripped_over=self.panel.over_circuit,
         )
         self.views = Views(site, self.fleet, self.clock)
         self.drivers = self._drivers()
@@ -162,6 +172,7 @@ class Guard:
             for name, work in (
                 ("tick", self._tick()),
                 ("circuits", self.grid.run()),
+                ("interlocks", self.panel.run()),
                 ("loop lag", loop_lag.measure(self.metrics.lag)),
                 ("watchdog", sd_notify.watchdog()),
                 ("control", self.control.run()),
@@ -271,6 +282,7 @@ class Guard:
             hello=lambda: (self.version, self.site.id, self.boot_id, self.journal.last_seq),
             metrics=lambda: asyncio.to_thread(self.metrics.text),
             circuits=lambda: circuit_views(self.grid),
+            interlocks=self.panel.views,
         )
 
     def _write_fact(self, draft: FactDraft) -> None:

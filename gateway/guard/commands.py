@@ -74,10 +74,12 @@ class Commands:
         clock: Clock,
         find_answer: Callable[[str], RequestRecord | None],
         grid: Grid | None = None,
+        tripped_over: Callable[[CircuitId], tuple[str, ...]] = lambda _: (),
     ) -> None:
         """``find_answer`` looks a request up in the journal; it may block on the disk.
 
-        ``grid``: None for a site without circuits.
+        ``grid``: None for a site without circuits. ``tripped_over`` names the interlocks over a
+        circuit that are tripped.
         """
         self._site = site
         self._fleet = fleet
@@ -86,6 +88,7 @@ class Commands:
         self._clock = clock
         self._find_answer = find_answer
         self._grid = grid
+        self._tripped_over = tripped_over
         self._answers: OrderedDict[str, _Known] = OrderedDict()
         self._stops: Counter[str] = Counter()
         self._pacing = Pacing(fleet.switches)
@@ -198,6 +201,10 @@ class Commands:
     def _reset_contactor(self, grid: Grid, request: TargetRequest) -> tuple[Verdict, ...]:
         """Let a circuit's contactor close again, once the outlets behind it are released."""
         circuit = CircuitId(request.target.id)
+        tripped = self._tripped_over(circuit)
+        if tripped:
+            why = f"interlock {', '.join(tripped)} is tripped or can't be read: look there"
+            return (Verdict(request.target.id, Outcome.REFUSED, why),)
         try:
             if not grid.release(circuit, request.actor, request.reason, on_site=request.on_site):
                 return ()

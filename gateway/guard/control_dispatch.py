@@ -68,6 +68,7 @@ class Dispatcher:
             Method.SNAPSHOT: self._snapshot,
             Method.BUSES: self._buses,
             Method.CIRCUITS: self._circuits,
+            Method.INTERLOCKS: self._interlocks,
             Method.METRICS: self._metrics,
         }
 
@@ -153,6 +154,12 @@ class Dispatcher:
         answer = self._service.circuits()
         rows = await self._rows(answer.circuits, lambda circuit: circuit.to_json())
         return b'{"circuits":' + rows + b"}"
+
+    async def _interlocks(self, params: object) -> bytes:
+        read_nothing(params)
+        answer = self._service.interlocks()
+        rows = await self._rows(answer.interlocks, lambda interlock: interlock.to_json())
+        return b'{"interlocks":' + rows + b"}"
 
     async def _metrics(self, params: object) -> bytes:
         read_nothing(params)

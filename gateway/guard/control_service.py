@@ -10,6 +10,7 @@ from gateway.link.requests import (
     BusesAnswer,
     CircuitsAnswer,
     HelloAnswer,
+    InterlocksAnswer,
     LimitsRequest,
     OnAnswer,
     OnRequest,
@@ -63,6 +64,8 @@ class GuardService(Protocol):
     def buses(self) -> BusesAnswer: ...
 
     def circuits(self) -> CircuitsAnswer: ...
+
+    def interlocks(self) -> InterlocksAnswer: ...
 
     def metrics(self) -> Awaitable[str]:
         """Give the text exposition of Prometheus."""

@@ -12,6 +12,7 @@ from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import BusId, DeviceId, OutletId
 from gateway.guard.model import BusState, DeviceState, Sample, Switch, WriteResult
 from gateway.guard.outlet import Outlet, Recorder
+from gateway.guard.panel import unread
 from gateway.guard.state import Alive, Latch, Written
 from gateway.link.messages import OutletView
 
@@ -57,7 +58,7 @@ class Fleet:
         self.locks = set(locks)
         self._device_of = {
             point.id: channel.device
-            for point in site.feed_points
+            for point in site.other_points
             if (channel := point.relay or point.meter) is not None
         }
         self.outlets: dict[OutletId, Outlet] = {}
@@ -70,6 +71,7 @@ class Fleet:
                 clock=clock,
                 latch=latches.get(settings.id),
                 locks=frozenset(scope for scope in self.locks if scope in scopes),
+                trips=unread(site.interlocks, settings.id),
                 measures=measures_of(site, settings),
             )
 

@@ -66,13 +66,18 @@ class Outlet:
         clock: Clock,
         latch: Latch | None = None,
         locks: frozenset[str] = frozenset(),
+        trips: frozenset[str] = frozenset(),
         measures: frozenset[str] = frozenset(),
     ) -> None:
         self.settings = settings
         self.id: OutletId = settings.id
         self.limits = settings.limits
         self.state = OutletState(
-            metered=settings.meter is not None, measures=measures, latch=latch, locks=locks
+            metered=settings.meter is not None,
+            measures=measures,
+            latch=latch,
+            locks=locks,
+            trips=trips,
         )
         self.last_fact: LastFact | None = None
         self.watcher: Watcher | None = None

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from gateway.config import Interlock
+from gateway.config.interlock_model import input_point
 from gateway.core.clock import Clock, Now
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import CircuitId, InterlockId, OutletId
+from gateway.core.reasons import Reason
 from gateway.guard import interlocks
 from gateway.guard.interlocks import REASONS, Cause, State
-from gateway.guard.model import Sample
+from gateway.guard.model import Sample, WriteResult
 from gateway.guard.state import Event, Tripped, Untripped
-from gateway.link.messages import InterlockView
+from gateway.link.interlocks import InterlockView
+
+TICK_S = 0.25
+"""How often time is let go by for all of them."""
 
 
 class Guarded(Protocol):
     """An outlet, as an interlock sees it."""
 
     def feed(self, event: Event, now: Now | None = None) -> object: ...
+
+
+class Input:
+    """What drivers say of one interlock's input (a ``fleet.PointOwner``)."""
+
+    def __init__(self, panel: Panel, name: InterlockId) -> None:
+        self._panel = panel
+        self._name = name
+
+    def on_sample(self, sample: Sample) -> None:
+        self._panel.on_sample(self._name, sample)
+
+    def on_alive(self, at_ms: int) -> None:
+        self._panel.on_alive(self._name, at_ms)
+
+    def on_write(self, wanted_on: bool, result: WriteResult) -> None:
+        """Nothing follows: nothing is ever written to an input."""
 
 
 class Panel:
@@ -31,18 +54,39 @@ class Panel:
         *,
         clock: Clock,
         outlets: Mapping[OutletId, Guarded],
-        open_circuit: Callable[[CircuitId, str], None],
+        open_feed: Callable[[CircuitId, Reason, Mapping[str, Any]], object],
         write_fact: Callable[[FactDraft], None],
     ) -> None:
-        """``open_circuit`` opens a circuit's contactor, for a reason that people read."""
+        """``open_feed`` opens a circuit's contactor, where it has one."""
         self._clock = clock
         self._outlets = outlets
-        self._open_circuit = open_circuit
+        self._open_feed = open_feed
         self._write_fact = write_fact
         self._settings = {each.id: each for each in settings}
         begun_ms = clock.now().mono_ms
         self._states = {name: State(begun_ms) for name in self._settings}
         self._since_utc_ms: dict[InterlockId, int] = {}
+
+    def points(self) -> dict[OutletId, Input]:
+        """Give who takes what drivers say of each input."""
+        return {
+            input_point(settings).id: Input(self, settings.id)
+            for settings in self._settings.values()
+        }
+
+    async def run(self) -> None:
+        """Let time go by for ever."""
+        while True:
+            self.tick()
+            await asyncio.sleep(TICK_S)
+
+    def over_circuit(self, circuit: CircuitId) -> tuple[str, ...]:
+        """Name the interlocks over a circuit that are tripped, or were not read yet."""
+        return tuple(
+            name
+            for name, settings in self._settings.items()
+            if circuit in settings.circuits and not self._states[name].is_clear
+        )
 
     # What drivers and time say
 
@@ -78,11 +122,12 @@ class Panel:
 
     def _trip(self, settings: Interlock, cause: Cause, now: Now, *, again: bool) -> None:
         evidence = {"watches": settings.watches.value, "cause": cause.value}
-        event = Tripped(interlock=settings.id, reason=REASONS[settings.watches], evidence=evidence)
+        reason = REASONS[settings.watches]
+        event = Tripped(interlock=settings.id, reason=reason, evidence=evidence)
         for outlet in settings.outlets:
             self._outlets[outlet].feed(event, now)
         for circuit in settings.circuits:
-            self._open_circuit(circuit, f"interlock {settings.id} has tripped")
+            self._open_feed(circuit, reason, {"interlock": settings.id, **evidence})
         if not again:
             self._since_utc_ms[settings.id] = now.utc_ms
         self._tell(FactKind.INTERLOCK_TRIPPED, settings, now, evidence)

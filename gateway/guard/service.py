@@ -9,11 +9,13 @@ from typing import Any
 from gateway.guard.commands import Commands
 from gateway.guard.views import BusFigures, Views
 from gateway.link.circuits import CircuitView
+from gateway.link.interlocks import InterlockView
 from gateway.link.messages import OutletView
 from gateway.link.requests import (
     BusesAnswer,
     CircuitsAnswer,
     HelloAnswer,
+    InterlocksAnswer,
     LimitsRequest,
     OnAnswer,
     OnRequest,
@@ -38,6 +40,7 @@ class Service:
         hello: Callable[[], tuple[str, str, str, int]],
         metrics: Callable[[], Awaitable[str]],
         circuits: Callable[[], tuple[CircuitView, ...]] = tuple,
+        interlocks: Callable[[], tuple[InterlockView, ...]] = tuple,
     ) -> None:
         """``hello`` gives version, site, boot id and the number of the last fact."""
         self._commands = commands
@@ -46,6 +49,7 @@ class Service:
         self._hello = hello
         self._metrics = metrics
         self._circuits = circuits
+        self._interlocks = interlocks
 
     def hello(self) -> HelloAnswer:
         version, site, boot_id, seq = self._hello()
@@ -83,6 +87,9 @@ class Service:
 
     def circuits(self) -> CircuitsAnswer:
         return CircuitsAnswer(self._circuits())
+
+    def interlocks(self) -> InterlocksAnswer:
+        return InterlocksAnswer(self._interlocks())
 
     def metrics(self) -> Awaitable[str]:
         return self._metrics()

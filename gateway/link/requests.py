@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.link.circuits import CircuitView
 from gateway.link.decode import Fields, wrong
+from gateway.link.interlocks import InterlockView
 from gateway.link.messages import (
     MOST_VIEWS,
     BusView,
@@ -44,6 +45,7 @@ class Method(StrEnum):
     SNAPSHOT = "snapshot"
     BUSES = "buses"
     CIRCUITS = "circuits"
+    INTERLOCKS = "interlocks"
     METRICS = "metrics"
     FOLLOW = "follow"
 
@@ -353,6 +355,19 @@ class CircuitsAnswer:
         rows = Fields(value).array("circuits", 100_000)
         views = (CircuitView.from_json(row, f"circuits[{i}]") for i, row in enumerate(rows))
         return CircuitsAnswer(tuple(views))
+
+
+@dataclass(frozen=True, slots=True)
+class InterlocksAnswer:
+    """All interlocks of the site, in its order."""
+
+    interlocks: tuple[InterlockView, ...]
+
+    @staticmethod
+    def from_json(value: object) -> InterlocksAnswer:
+        rows = Fields(value).array("interlocks", 10_000)
+        views = (InterlockView.from_json(row, f"interlocks[{i}]") for i, row in enumerate(rows))
+        return InterlocksAnswer(tuple(views))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, cast
 from sqlalchemy import text
 
 from gateway.core.errors import PilegateError
-from gateway.link.requests import BusesAnswer, CircuitsAnswer, Method
+from gateway.link.requests import BusesAnswer, CircuitsAnswer, InterlocksAnswer, Method
 from gateway.serve.guard_link import GuardLink
 from gateway.storage.engine import Database
 
@@ -65,6 +65,7 @@ class Inquiries:
         self._database = database
         self._buses = Remembered(self._ask_buses)
         self._circuits = Remembered(self._ask_circuits)
+        self._interlocks = Remembered(self._ask_interlocks)
         self._metrics = Remembered(self._ask_metrics)
         self._database_trouble = Remembered(self._ask_database)
 
@@ -75,6 +76,10 @@ class Inquiries:
     async def circuits(self) -> CircuitsAnswer:
         """Ask for circuits. Raises what the guard answers, or that it is away."""
         return await self._circuits.get()
+
+    async def interlocks(self) -> InterlocksAnswer:
+        """Ask for interlocks. Raises what the guard answers, or that it is away."""
+        return await self._interlocks.get()
 
     async def guard_metrics(self) -> bytes:
         """Ask for the guard's figures; empty when it does not answer."""
@@ -91,6 +96,10 @@ class Inquiries:
     async def _ask_circuits(self) -> CircuitsAnswer:
         answer = await self._link.call(Method.CIRCUITS, timeout_s=GUARD_WITHIN_S)
         return CircuitsAnswer.from_json(answer)
+
+    async def _ask_interlocks(self) -> InterlocksAnswer:
+        answer = await self._link.call(Method.INTERLOCKS, timeout_s=GUARD_WITHIN_S)
+        return InterlocksAnswer.from_json(answer)
 
     async def _ask_metrics(self) -> bytes:
         try:

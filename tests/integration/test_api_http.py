@@ -92,6 +92,8 @@ def test_the_whole_way_of_an_on(tmp_path: Path) -> None:
         assert (ready.status_code, ready.json()["ready"]) == (200, True)
         buses = (await client.get("/v1/buses")).json()
         assert buses["buses"][0]["bus"] == "net1"
+        (interlock,) = (await client.get("/v1/interlocks")).json()["interlocks"]
+        assert (interlock["state"], interlock["cause"]) == ("tripped", "input")
         circuits = (await client.get("/v1/circuits")).json()
         assert circuits["circuits"][0]["waiting"] == ["n1-1"]
         assert circuits["circuits"][0]["known_by"] == "meter"

@@ -14,6 +14,7 @@ from gateway.core.errors import NotKnown, Refused
 from gateway.guard.control import ControlServer
 from gateway.guard.journal import Journal
 from gateway.link.circuits import CircuitState, CircuitView, ContactorWord
+from gateway.link.interlocks import InterlockView
 from gateway.link.journal import journal_path
 from gateway.link.messages import (
     BusView,
@@ -26,6 +27,7 @@ from gateway.link.requests import (
     BusesAnswer,
     CircuitsAnswer,
     HelloAnswer,
+    InterlocksAnswer,
     LimitsRequest,
     OnAnswer,
     OnRequest,
@@ -126,6 +128,22 @@ class RememberingService:
         bus = BusView(bus="line1", kind="modbus-rtu", state="open", errors={"crc": 2})
         device = DeviceView(device="m1", bus="line1", unit=1, state="online")
         return BusesAnswer((bus,), (device,))
+
+    def interlocks(self) -> InterlocksAnswer:
+        smoke = InterlockView(
+            interlock="smoke",
+            name="Smoke",
+            watches="smoke",
+            state="tripped",
+            cause="unreadable",
+            since_utc_ms=1_790_000_000_000,
+            outlets=2,
+            circuits=("top",),
+        )
+        stop = InterlockView(
+            interlock="stop", name="Stop", watches="emergency_stop", state="unread"
+        )
+        return InterlocksAnswer((smoke, stop))
 
     def circuits(self) -> CircuitsAnswer:
         top = CircuitView(

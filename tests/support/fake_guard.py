@@ -185,6 +185,19 @@ class FakeGuard:
         }
         return {"buses": [bus], "devices": []}
 
+    async def _interlocks(self, _: Params) -> Params:
+        interlock = {
+            "interlock": "smoke",
+            "name": "Smoke",
+            "watches": "smoke",
+            "state": "tripped",
+            "cause": "input",
+            "since_utc_ms": 1_790_000_000_000,
+            "outlets": 10,
+            "circuits": ["north"],
+        }
+        return {"interlocks": [interlock]}
+
     async def _circuits(self, _: Params) -> Params:
         circuit = {
             "circuit": "north",

@@ -45,7 +45,7 @@ class Place:
 
     mono_ms: int = 1_000
     outlets: dict[OutletId, Outlet] = field(default_factory=lambda: {ONE: Outlet(), TWO: Outlet()})
-    opened: list[tuple[str, str]] = field(default_factory=list)
+    opened: list[tuple[str, str, str]] = field(default_factory=list)
     facts: list[FactDraft] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -57,7 +57,9 @@ class Place:
             self.settings,
             clock=self,
             outlets=self.outlets,
-            open_circuit=lambda circuit, why: self.opened.append((circuit, why)),
+            open_feed=lambda circuit, reason, evidence: self.opened.append(
+                (circuit, reason, evidence["interlock"])
+            ),
             write_fact=self.facts.append,
         )
 
@@ -85,7 +87,8 @@ def test_a_detector_opens_what_it_guards_once_and_tells_so() -> None:
         assert isinstance(tripped, Tripped)
         assert tripped.reason is Reason.FIRE
     assert len(place.outlets[ONE].events) == 2
-    assert place.opened == [("main", "interlock smoke has tripped")]
+    assert place.opened == [("main", "fire", "smoke")]
+    assert place.panel.over_circuit(CircuitId("main")) == ("smoke",)
     assert [(fact.kind, fact.subject) for fact in place.facts] == [
         ("interlock.tripped", "interlock/smoke")
     ]
@@ -94,6 +97,7 @@ def test_a_detector_opens_what_it_guards_once_and_tells_so() -> None:
     assert place.facts[-1].kind == "interlock.cleared"
     assert place.outlets[TWO].events[-1] == Untripped(interlock="smoke")
     assert place.states()["smoke"] == ("clear", None)
+    assert place.panel.over_circuit(CircuitId("main")) == ()
 
 
 def test_what_nobody_reads_trips() -> None:
