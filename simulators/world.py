@@ -98,13 +98,13 @@ class World:
                 relays[circuit.contactor] = f"circuit/{circuit.id}"
         for device in site.devices:
             self._add_device(device, meters, relays, now_s)
-        for (name, channel), is_on in site.quiet_inputs.items():
-            self.devices[name].channels[channel - 1].input_on = is_on
         for plug in site.plugs:
             channels = self._channels(plug.id, plug.profile.channels, meters, relays, now_s)
             own_seed = seed_of(seed, plug.id)
             made = make_plug(plug, plugs or {}, channels, report=report, seed=own_seed, now_s=now_s)
             self.plugs[plug.id] = made
+        for (name, channel), is_on in site.quiet_inputs.items():
+            self._with_inputs(name).channels[channel - 1].input_on = is_on
 
     def _add_device(
         self,
@@ -206,8 +206,8 @@ class World:
         if isinstance(step, PlugStep) and step.load not in self._loads:
             raise ValueError(f"no load is called {step.load!r}")
         if isinstance(step, InputStep):
-            device = self.devices.get(step.input)
-            count = 0 if device is None else len(device.channels)
+            is_there = step.input in self.devices or step.input in self.plugs
+            count = len(self._with_inputs(step.input).channels) if is_there else 0
             if step.channel > count:
                 raise ValueError(f"{step.input} has no channel {step.channel}: it has {count}")
 
@@ -278,8 +278,11 @@ class World:
         else:
             outlet.heat(step.temperature_c if broken else None)
 
+    def _with_inputs(self, name: str) -> SimDevice | Plug:
+        return self.plugs.get(name) or self.devices[name]
+
     def _set_input(self, step: InputStep) -> Undo:
-        channel = self.devices[step.input].channels[step.channel - 1]
+        channel = self._with_inputs(step.input).channels[step.channel - 1]
         before, channel.input_on = channel.input_on, step.on
 
         def undo(_now_s: float) -> None:

@@ -168,6 +168,14 @@ def take_word(values: Values, quantity: Quantity, raw: Any, faults: Faults) -> N
         faults.add(quantity, "neither ON nor OFF", raw)
 
 
+def take_contact(values: Values, raw: Any, faults: Faults) -> None:
+    """Put the state of an input into ``values``: true or false, ON or OFF. Null says nothing."""
+    if isinstance(raw, bool):
+        take_flag(values, Quantity.INPUT_ON, raw, faults)
+    else:
+        take_word(values, Quantity.INPUT_ON, raw, faults)
+
+
 def readings_of(by_channel: dict[int, Values]) -> tuple[Reading, ...]:
     """Make readings of what was taken; outlets of which nothing was said get none."""
     return tuple(Reading(channel, **values) for channel, values in by_channel.items() if values)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from drivers.mqtt.words import Codec, Out, Reading
-from gateway.config import MqttDevice, Outlet, Point, PowerOn, Site
+from gateway.config import InputPoint, MqttDevice, Outlet, Point, PowerOn, Site
 from gateway.core.ids import DeviceId, OutletId
 from gateway.guard.model import DeviceState, Sample
 
@@ -38,6 +38,7 @@ _METER_FIELDS = (
     *("temperature_c", "alarm"),
 )
 _ALL_FIELDS = tuple(name for name in Reading._fields if name != "channel")
+_INPUT_FIELDS = ("input_on",)
 
 
 class End(NamedTuple):
@@ -316,4 +317,4 @@ def _told_of(point: Point, device: DeviceId) -> Iterator[tuple[int, tuple[str, .
         is_all = isinstance(point, Outlet) and (meter is None or meter == relay)
         yield relay.channel, _ALL_FIELDS if is_all else _RELAY_FIELDS
     if meter is not None and meter.device == device and meter != relay:
-        yield meter.channel, _METER_FIELDS
+        yield meter.channel, _INPUT_FIELDS if isinstance(point, InputPoint) else _METER_FIELDS

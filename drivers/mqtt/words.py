@@ -28,6 +28,7 @@ class Reading(NamedTuple):
     energy_mwh: int | None = None
     temperature_c: float | None = None
     relay_on: bool | None = None
+    input_on: bool | None = None
     alarm: bool | None = None
 
     @property

@@ -25,8 +25,8 @@ FULL_TOPIC = "%prefix%"
 """Where Tasmota's FullTopic has cmnd, stat or tele (MQTT)."""
 SHARED = frozenset({Quantity.VOLTAGE_V, Quantity.FREQUENCY_HZ, Quantity.TEMPERATURE_C})
 """Quantities of which a device with several outlets may have but one."""
-UNTOLD = frozenset({Quantity.INPUT_ON})
-"""Quantities that no plug tells."""
+INPUTS = frozenset({Family.NATIVE, Family.ZIGBEE2MQTT, Family.ESPHOME})
+"""Families of whose inputs something is known: detectors, contacts, buttons."""
 
 
 def check_plug(profile: MqttProfile, source: Source, problems: list[Problem]) -> None:
@@ -83,8 +83,8 @@ def _check_names(profile: MqttProfile, source: Source, problems: list[Problem]) 
     seen: dict[str, Quantity] = {}
     for quantity, value in profile.values.items():
         path = ("values", quantity.value)
-        if quantity in UNTOLD:
-            problems.append(source.problem(path, "no plug tells that"))
+        if quantity is Quantity.INPUT_ON:
+            problems += _input_problems(profile, source, path)
         other = seen.setdefault(value.name, quantity)
         if other is not quantity:
             problems.append(
@@ -105,3 +105,14 @@ def _check_names(profile: MqttProfile, source: Source, problems: list[Problem]) 
                     "put {channel} or {index} into its name",
                 )
             )
+
+
+def _input_problems(profile: MqttProfile, source: Source, path: KeyPath) -> list[Problem]:
+    """Say what is wrong with an input."""
+    if profile.family not in INPUTS:
+        known = ", ".join(sorted(INPUTS))
+        return [source.problem(path, f"family {profile.family} has no inputs; {known} have")]
+    if len(profile.values) > 1:
+        told = "inputs stand alone: an outlet has none, so leave out either them or all the rest"
+        return [source.problem(path, told)]
+    return []

@@ -131,8 +131,11 @@ class ZigbeePlug(Plug):
             # It announces itself, and the bridge reads what it can.
             self._is_new = False
             self._note_relays()
+            self._note_inputs(now_s)
             self._note(now_s, forced=True)
             return [self._publication()]
+        if self._note_inputs(now_s):
+            return [self._publication()]  # a detector waits for no interval
         if now_s - self._told_s < SHORTEST_GAP_S or now_s < self._answers_until_s:
             return []  # a report never overtakes an answer, which shows the cache of before
         is_due = self.report_s is not None and now_s - self._told_s >= self.report_s
@@ -189,7 +192,22 @@ class ZigbeePlug(Plug):
             return []
         return [self._publication()]
 
+    def _note_inputs(self, now_s: float) -> bool:
+        """Take inputs that changed over into the cache; say whether any did."""
+        told = {
+            name: channel.input_on
+            for index, channel in enumerate(self.channels)
+            if (name := self._name("input_on", index))
+        }
+        if told.items() <= self._cache.items():
+            return False
+        self._cache |= told
+        self.heard_s = now_s
+        return True
+
     def _note_relays(self) -> None:
+        if "input_on" in self.profile.names:
+            return  # a detector switches nothing
         for index in range(len(self.channels)):
             self._cache[self._name("relay_on", index)] = "ON" if self.is_on(index) else "OFF"
 

@@ -263,10 +263,11 @@ def test_silence_is_measured_by_the_plug_s_own_pace(tmp_path: Path) -> None:
 def test_every_delivered_profile_of_a_plug_loads(name: str) -> None:
     profile = load_plug_profile(BUILT_IN / f"{name}.yaml")
     assert profile.profile == name
-    assert profile.is_meter
-    assert profile.relay is not None
+    is_input = Quantity.INPUT_ON in profile.values
+    assert profile.is_meter is not is_input
+    assert (profile.relay is None) is is_input
     assert isinstance(read_any_profile(BUILT_IN / f"{name}.yaml").profile, MqttProfile)
-    assert Quantity.POWER_W in profile.values
+    assert (Quantity.POWER_W in profile.values) is not is_input
 
 
 def test_every_family_has_a_profile() -> None:

@@ -25,6 +25,7 @@ from drivers.mqtt.payload import (
     parse_object,
     parse_text,
     readings_of,
+    take_contact,
     take_number,
     take_word,
 )
@@ -53,8 +54,12 @@ class Zigbee2Mqtt:
         channels = range(1, profile.channels + 1)
         self._numbers = {channel: Named(profile, channel) for channel in channels}
         relay = profile.relay
+        self._input = profile.values.get(Quantity.INPUT_ON)
         self._relays = {} if relay is None else {each: relay.name_of(each) for each in channels}
         asked = list(self._relays.values())
+        if self._input is not None:
+            # Detectors on the mains answer; one with a battery speaks when it has something to say.
+            asked += [self._input.name_of(channel) for channel in channels]
         if profile.ask_ms is not None:
             asked += [path[0] for named in self._numbers.values() for _, path, _ in named]
         self._get = compact(dict.fromkeys(asked, ""))
@@ -112,6 +117,9 @@ class Zigbee2Mqtt:
             if channel in self._relays:
                 raw = message.get(self._relays[channel])
                 take_word(values, Quantity.RELAY_ON, raw, faults)
+            if self._input is not None:
+                path = tuple(self._input.name_of(channel).split("."))
+                take_contact(values, at(message, path), faults)
         heard = Heard(readings_of(by_channel), faults=tuple(faults))
         return self._minding_blackouts(heard, message) if self._sets_power_on else heard
 
