@@ -129,7 +129,8 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _check_inputs(steps: tuple[Step, ...], site: SimSite) -> None:
-    counts = {place.id: place.profile.channels for place in (*site.devices, *site.plugs)}
+    counts = {place.id: place.profile.channels for place in site.devices}
+    counts |= {place.id: place.profile.channels for place in site.plugs}
     for step in steps:
         if isinstance(step, InputStep) and step.channel > counts.get(step.input, 0):
             raise CorrectInput(

@@ -218,6 +218,8 @@ def on_a_terminal(state_dir: Path, *, wait_for: str, keys: bytes) -> tuple[str, 
             if not pressed and wait_for.encode() in shown:
                 os.write(ours, keys)
                 pressed = True
+        else:
+            raise AssertionError(f"pressed: {pressed}; it goes on, and showed {shown[-4_000:]!r}")
         return shown.decode(errors="replace"), process.wait(WAIT_S)
     finally:
         process.kill()

@@ -35,7 +35,8 @@ def test_shipped_scenarios_fit_both_sites(path: Path) -> None:
     assert (path.parent / scenario.site).is_file()
     for load in scenario.loads.values():
         assert load_factory(load, path.parent)(1).step(0.1, 230).power_w >= 0
-    for site in ("demo-tcp.yaml", "demo-rtu.yaml"):
+    family = scenario.site.rpartition("-")[0].rpartition("/")[2]
+    for site in (f"{family}-tcp.yaml", f"{family}-rtu.yaml"):
         world = demo_bench(ROOT / "config" / "sites" / site).world
         scenario.check_names(world.outlets, world.devices)
 
