@@ -188,7 +188,8 @@ class MqttPlugs:
         )
 
     async def _wait_before_reconnect(self, lost: LinkLost) -> None:
-        """Wait, capped and jittered; a cut-off in the meantime tries at once."""
+        """Wait, capped and jittered; a cut-off in the meantime ends it after the least of waits."""
+        self._urgent.clear()
         wait_ms = self._backoff.next_ms()
         if lost.is_login:
             wait_ms = LOGIN_RECONNECT_MS * self._rng.uniform(0.8, 1.0)
@@ -197,7 +198,6 @@ class MqttPlugs:
         left_s = wait_ms / 1_000 - least_s
         if left_s <= 0:
             return
-        self._urgent.clear()
         try:
             async with asyncio.timeout(left_s):
                 # With a wrong password even a cut-off can only knock in vain.

@@ -137,6 +137,10 @@ class Commands:
         """Begin a lease. Gives the ticket under which it is written down."""
         self._check_accepting(outlet)
         now = self._clock.now()
+        if request.before_mono_ms is not None and now.mono_ms > request.before_mono_ms:
+            late_ms = now.mono_ms - request.before_mono_ms
+            message = f"{outlet.id}: {late_ms} ms too late: ask again if it is still wanted"
+            raise Refused(message, code="too_late")
         lease = _lease(request, now)
         refusal = self._no_room(outlet, lease) or outlet.feed(RequestOn(lease=lease), now)
         if refusal is not None:

@@ -116,7 +116,7 @@ class GuardClient:
         wait_s = self._timeout_s if timeout_s is None else timeout_s
         self._next_id += 1
         request_id = self._next_id
-        line = call_line(request_id, method, params)
+        line = call_line(request_id, method, params, within_s=wait_s)
         if self._writer.transport.get_write_buffer_size() > LONGEST_REQUEST_BYTES:
             raise hung(self._path, None)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()

@@ -22,6 +22,7 @@ from gateway.core.errors import (
     TryLater,
 )
 from gateway.link.address import connect_unix
+from gateway.link.requests import Method
 from gateway.link.rpc import (
     LONGEST_ANSWER_BYTES,
     LONGEST_REQUEST_BYTES,
@@ -69,8 +70,14 @@ def gone(path: Path) -> TryLater:
     )
 
 
-def call_line(request_id: int, method: str, params: dict[str, object]) -> bytes:
-    """Write a request; raises CorrectInput for one that the guard would not read."""
+def call_line(request_id: int, method: str, params: dict[str, object], *, within_s: float) -> bytes:
+    """Write a request whose answer is waited for ``within_s``.
+
+    Raises CorrectInput for one that the guard would not read.
+    """
+    if method == Method.ON:
+        before_mono_ms = round((time.monotonic() + within_s) * 1000)
+        params = {"before_mono_ms": before_mono_ms, **params}
     line = request_line(request_id, method, params)
     if len(line) > LONGEST_REQUEST_BYTES:
         raise CorrectInput(f"a request has at most {LONGEST_REQUEST_BYTES} bytes: ask for less")
@@ -106,7 +113,7 @@ def call_once(
     ``timeout_s`` bounds the whole. Raises NotKnown, Refused, CorrectInput, NotAllowed,
     TryLater or FixInstallation.
     """
-    request = call_line(1, method, params)
+    request = call_line(1, method, params, within_s=timeout_s)
     deadline = time.monotonic() + timeout_s
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout_s)

@@ -80,6 +80,9 @@ class OnRequest:
     power_w: float | None = None
     request_id: str | None = None
     """Asked again with the same one, the first answer is given again."""
+    before_mono_ms: int | None = None
+    """Monotonic time of this machine after which nobody waits for the answer any more: what was
+    asked of a guard that hung is not to switch on when it goes on."""
 
     def to_json(self) -> dict[str, Any]:
         return _given(
@@ -91,6 +94,7 @@ class OnRequest:
                 "energy_wh": self.energy_wh,
                 "power_w": self.power_w,
                 "request_id": self.request_id,
+                "before_mono_ms": self.before_mono_ms,
             }
         )
 
@@ -105,6 +109,7 @@ class OnRequest:
             energy_wh=fields.number_or_none("energy_wh", 0.001, MOST_ENERGY_WH),
             power_w=fields.number_or_none("power_w", 0.1, MOST_POWER_W),
             request_id=fields.token_or_none("request_id"),
+            before_mono_ms=fields.integer_or_none("before_mono_ms", 0),
         )
         fields.done()
         return request

@@ -87,18 +87,19 @@ async def give(whole: Serve, wanted: Order, key: str | None = "k", wait_s: float
 
 def test_an_on_is_delivered_once_and_seen(tmp_path: Path) -> None:
     async def check(whole: Serve, guard: FakeGuard) -> None:
+        given_ms = time.monotonic() * 1000
         command = await give(whole, order("on"))
         assert command.state is CommandState.SUCCEEDED
-        assert guard.called("on") == [
-            {
-                "outlet": "n1-1",
-                "for_s": 60.0,
-                "actor": "api:reception",
-                "reason": "a test",
-                "energy_wh": 1.5,
-                "request_id": command.id,
-            }
-        ]
+        (asked,) = guard.called("on")
+        assert asked.pop("before_mono_ms") > given_ms
+        assert asked == {
+            "outlet": "n1-1",
+            "for_s": 60.0,
+            "actor": "api:reception",
+            "reason": "a test",
+            "energy_wh": 1.5,
+            "request_id": command.id,
+        }
         lease = command.outlets["n1-1"]
         assert lease.lease_id
         assert lease.until_utc_ms

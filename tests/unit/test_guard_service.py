@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,21 @@ def play(folder: Path, story: Callable[[Shed], Awaitable[None]]) -> None:
             await shed.journal.close()
 
     asyncio.run(run())
+
+
+def test_an_on_that_nobody_waits_for_any_more_switches_nothing_on(tmp_path: Path) -> None:
+    async def story(shed: Shed) -> None:
+        shed.sample(A1)
+        before_ms = shed.clock.now().mono_ms
+        shed.clock.go(0.5)
+        with pytest.raises(Refused, match="too late") as refused:
+            await shed.commands.on(replace(on(), before_mono_ms=before_ms))
+        assert refused.value.code == "too_late"
+        assert shed.switch.told == []
+        await shed.commands.on(replace(on(), before_mono_ms=before_ms + 10_000))
+        assert shed.switch.told == [(A1, "on")]
+
+    play(tmp_path, story)
 
 
 def test_on_is_answered_when_it_is_written_and_told(tmp_path: Path) -> None:

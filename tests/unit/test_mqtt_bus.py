@@ -583,6 +583,26 @@ def test_reconnects_are_capped_and_jittered_and_rare_after_a_wrong_password() ->
     run_virtually(main())
 
 
+def test_a_cut_off_given_as_soon_as_the_connection_is_lost_waits_for_no_back_off() -> None:
+    async def main() -> None:
+        stage = Stage(native())
+        stage.refuses = LinkLost("refused")
+        running = asyncio.create_task(stage.driver.run())
+        await asyncio.sleep(120)
+        count = len(stage.attempts)
+        while len(stage.attempts) == count:
+            await asyncio.sleep(0.01)
+        stage.driver.switch_off(A1, urgent=True)
+        at_s = stage.attempts[-1]
+        await asyncio.sleep(20)
+        gap_s = stage.attempts[count + 1] - at_s
+        assert gap_s < 0.5
+        running.cancel()
+        await asyncio.wait([running])
+
+    run_virtually(main())
+
+
 def test_a_cut_off_tries_to_connect_at_once_and_goes_first() -> None:
     async def story(stage: Stage) -> None:
         online(stage)
