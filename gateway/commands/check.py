@@ -10,6 +10,7 @@ import click
 
 from gateway.commands.circuit_plan import circuit_lines
 from gateway.commands.failure import Exit
+from gateway.commands.interlock_plan import interlock_lines
 from gateway.commands.settings import Settings, global_options, pass_settings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def check(settings: Settings, file: Path | None, requests: bool) -> int:
     for warning in site.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(_summary(site))
-    for line in circuit_lines(site):
+    for line in (*circuit_lines(site), *interlock_lines(site)):
         click.echo(line)
     from gateway.commands.bus_plan import print_plans  # noqa: PLC0415 - brings in the drivers
     from gateway.commands.plug_plan import print_plug_plans  # noqa: PLC0415 - the same

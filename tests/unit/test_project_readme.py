@@ -150,15 +150,19 @@ def test_the_first_site_file_loads(tmp_path: Path) -> None:
     assert site.outlet("n1-3").pile == "n1"
 
 
-def test_the_feeds_of_the_readme_fit_the_first_site(tmp_path: Path) -> None:
-    first, feeds = _blocks("yaml")
+def test_feeds_and_interlocks_of_the_readme_fit_the_first_site(tmp_path: Path) -> None:
+    first, feeds, interlocks = _blocks("yaml")
     devices = (
         "  - {id: sdm1, bus: line1, unit: 2, profile: sdm120}\n"
         "  - {id: k1, bus: line1, unit: 3, profile: waveshare-relay-d-contactor}\n"
+        "  - {id: io1, bus: line1, unit: 4, profile: waveshare-io-8}\n"
     )
-    text = first.replace("stations:\n", f"{devices}stations:\n") + feeds
+    text = first.replace("stations:\n", f"{devices}stations:\n") + feeds + interlocks
     (tmp_path / "site.yaml").write_text(text, encoding="utf-8")
-    main, north = load_site(tmp_path / "site.yaml").circuits
+    site = load_site(tmp_path / "site.yaml")
+    main, north = site.circuits
+    (smoke,) = site.interlocks
+    assert (len(smoke.outlets), smoke.circuits) == (10, ("north-l1",))
     assert (main.id, north.parent, north.phase) == ("main", "main", "L1")
 
 
