@@ -47,6 +47,13 @@ class Figures:
     retries: int
     size_bytes: int
     last_seq: int
+    refused: int
+    """Entries that found no room: of leases, which are not granted then, and of what can be
+    missed (minutes, refusals, devices lost and found)."""
+    behind_s: float
+    """How long the oldest entries have been tried to be written; 0: none wait."""
+    log_bytes: int
+    """Size of the write-ahead log, which a reader that never ends makes grow."""
 
 
 class Journal:
@@ -77,6 +84,7 @@ class Journal:
         self._outcomes: deque[Outcome] = deque()
         self._delivering = False
         self._waking = False
+        self._refused = 0
         self._listeners: list[Callable[[Sequence[Fact]], None]] = []
 
     def start(self) -> None:
@@ -101,6 +109,7 @@ class Journal:
         """
         ticket = None if self._queue.closed else self._queue.put(entry)
         if ticket is None:
+            self._refused += 1
             raise JournalFull(
                 f"the journal is behind ({len(self._queue)} entries wait): try again"
                 if self.state.detail == ""
@@ -153,6 +162,7 @@ class Journal:
         return self._last_seq
 
     def figures(self) -> Figures:
+        since_s = self._writer.in_hand_since_s
         return Figures(
             waiting=len(self._queue),
             dropped_facts=self._queue.dropped_facts,
@@ -160,6 +170,9 @@ class Journal:
             retries=self._writer.retries,
             size_bytes=self._writer.size_bytes,
             last_seq=self._last_seq,
+            refused=self._refused,
+            behind_s=0.0 if since_s == 0 else time.monotonic() - since_s,
+            log_bytes=self._writer.log_bytes,
         )
 
     async def close(self, timeout_s: float = 5.0) -> bool:

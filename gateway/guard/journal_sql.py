@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.core.facts import Fact
 from gateway.core.ids import uuid7
@@ -44,6 +45,28 @@ ON CONFLICT DO UPDATE SET
 def last_seq(db: sqlite3.Connection) -> int:
     """Give the number of the last fact in the file."""
     return int(db.execute("SELECT value FROM meta WHERE key = 'last_seq'").fetchone()[0])
+
+
+class Tip(NamedTuple):
+    """What tells a file from every other: where it ends."""
+
+    seq: int
+    """Of the last fact."""
+    mark: int
+    """A random number that each transaction of entries leaves; 0: none did yet."""
+
+
+def tip(db: sqlite3.Connection) -> Tip:
+    """Read where the file ends."""
+    found = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('last_seq', 'mark')"))
+    return Tip(found["last_seq"], found.get("mark", 0))
+
+
+def leave_mark(db: sqlite3.Connection) -> int:
+    """Leave a new mark, by which this transaction is known again."""
+    mark = secrets.randbits(62)
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('mark', ?)", (mark,))
+    return mark
 
 
 def write_entry(db: sqlite3.Connection, seq: int, entry: Entry) -> tuple[Fact, ...]:

@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.core.clock import Steady, SystemClock
-from gateway.core.errors import FixInstallation, PilegateError
+from gateway.core.errors import FixInstallation, PilegateError, TryLater
 from gateway.core.facts import Fact
 from gateway.guard.flight_record import Flight, MadeFlight
 from gateway.guard.journal_chores import Keep, prune, used_bytes
@@ -25,7 +26,7 @@ from gateway.guard.journal_entry import NotWritten, Ticket
 from gateway.guard.journal_queue import Queue, Waiting
 from gateway.guard.journal_schema import WAL_LIMIT_BYTES, open_journal
 from gateway.guard.journal_spare import MOST_AT_ONCE, MOST_AT_THE_END, Spare
-from gateway.guard.journal_sql import last_seq, write_entry, write_flight
+from gateway.guard.journal_sql import Tip, leave_mark, tip, write_entry, write_flight
 from gateway.link.journal import is_locked
 
 GATHER_S = 0.05
@@ -38,6 +39,8 @@ LEFT_FOR_FACTS_BYTES = 32 * 1024 * 1024
 NEXT_SPARE_S = 1.0
 """How soon flight records are tried again that could not be written, or have no number yet."""
 NEXT_CHUNK_S = 0.02
+LONG_LOG_BYTES = 4 * WAL_LIMIT_BYTES
+"""Nothing but a reader that never ends makes the write-ahead log so long."""
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,14 @@ _EXPECTED = (sqlite3.Error, PilegateError, OSError)
 """What a disk or a person can do to a file."""
 
 
+class Doubt(NamedTuple):
+    """A transaction whose COMMIT failed. It can be in the file all the same: what failed may
+    have been the last thing to do."""
+
+    tip: Tip
+    written: list[Outcome]
+
+
 class Writer(threading.Thread):
     """Takes entries from the queue, writes them, and delivers what became of them in order."""
 
@@ -99,7 +110,8 @@ class Writer(threading.Thread):
         self._keep = keep
         self._deliver = deliver
         self._identity = _identity(path)
-        self._seq = last_seq(db)
+        self._tip = tip(db)
+        self._doubt: Doubt | None = None
         self._committed_s = 0.0
         self._chores_s = time.monotonic()
         self.state = State(Condition.OK)
@@ -107,6 +119,11 @@ class Writer(threading.Thread):
         self.retries = 0
         self.in_hand: tuple[Waiting, ...] = ()
         """Taken from the queue, and neither written nor given up."""
+        self.in_hand_since_s = 0.0
+        """Since when, monotonic; 0: nothing is in hand."""
+        self.log_bytes = 0
+        """Size of the write-ahead log when it was last looked at."""
+        self._long_log = False
 
     def run(self) -> None:
         """Write until the queue is closed and empty, or the time to drain is over."""
@@ -114,8 +131,9 @@ class Writer(threading.Thread):
             while not self._over():
                 batch = self._queue.take(self._wait_s(), self._committed_s + GATHER_S)
                 if batch:
-                    self.in_hand = tuple(batch)
+                    self.in_hand, self.in_hand_since_s = tuple(batch), time.monotonic()
                     self._write(batch)
+                    self.in_hand_since_s = 0.0
                 elif not self._queue.closed and time.monotonic() >= self._chores_s:
                     self._chores()
                 elif len(self._spare):
@@ -175,7 +193,14 @@ class Writer(threading.Thread):
 
     def _transact(self, batch: list[Waiting]) -> list[Outcome]:
         db = self._open()
-        seq = self._seq
+        made = self._made_after_all(db)
+        if made is None:
+            made = self._attempt(db, batch)
+        self._tip, self._doubt = made.tip, None
+        return made.written
+
+    def _attempt(self, db: sqlite3.Connection, batch: list[Waiting]) -> Doubt:
+        seq = self._tip.seq
         written: list[Outcome] = []
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -183,12 +208,25 @@ class Writer(threading.Thread):
                 facts = write_entry(db, seq, waiting.entry)
                 seq += len(facts)
                 written.append((waiting.ticket, facts))
+            made = self._doubt = Doubt(Tip(seq, leave_mark(db)), written)
             db.execute("COMMIT")
         finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-        self._seq = seq
-        return written
+        return made
+
+    def _made_after_all(self, db: sqlite3.Connection) -> Doubt | None:
+        """Give the transaction in hand if its COMMIT failed and the file has it all the same.
+
+        To write it once more would give its facts twice. It is told once the whole log is in
+        the file: pages of the log that a failed fsync left may never reach the disk.
+        """
+        if self._doubt is None or tip(db) != self._doubt.tip:
+            return None
+        busy, frames, done = db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if busy or done < frames:
+            raise TryLater(f"{self._path}: a program that reads it holds it: end that program")
+        return self._doubt
 
     def _write_spare(self) -> None:
         """Write a few flight records, if all else is written; their trouble is nobody else's."""
@@ -243,15 +281,16 @@ class Writer(threading.Thread):
         if not self._path.exists():
             raise FixInstallation(
                 f"{self._path}: was taken away from under the guard: put it back, or restart "
-                "the guard to begin a new one"
+                "the guard to begin a new one, which knows of no latch and no lock"
             )
         db = open_journal(self._path)
-        found = last_seq(db)
-        if found != self._seq:
+        found = tip(db)
+        if found != self._tip and (self._doubt is None or found != self._doubt.tip):
             db.close()
             raise FixInstallation(
-                f"{self._path}: is another journal (last fact {found}, expected {self._seq}): "
-                "put the right one back, or restart the guard to go on with this one"
+                f"{self._path}: is another journal (last fact {found.seq}, expected "
+                f"{self._tip.seq}): put the right one back, or restart the guard to go on with "
+                "this one"
             )
         self._db = db
         self._identity = _identity(self._path)
@@ -289,8 +328,18 @@ class Writer(threading.Thread):
 
     def _cut_back_log(self, db: sqlite3.Connection) -> None:
         wal = self._path.with_name(self._path.name + "-wal")
-        if wal.exists() and wal.stat().st_size > WAL_LIMIT_BYTES:
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.log_bytes = wal.stat().st_size if wal.exists() else 0
+        if self.log_bytes <= WAL_LIMIT_BYTES:
+            self._long_log = False
+            return
+        busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy and self.log_bytes > LONG_LOG_BYTES and not self._long_log:
+            self._long_log = True
+            log.warning(
+                "journal: %s has grown to %d MB: a program began to read the journal and never "
+                "ends: find it (fuser %s) and end it, before the disk is full",
+                *(wal, self.log_bytes // 1_000_000, self._path),
+            )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

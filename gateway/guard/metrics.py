@@ -138,6 +138,19 @@ class _Now(Collector):
         well = self._journal.state.condition is Condition.OK
         yield _gauge("pilegate_journal_ok", "1: entries reach the disk; 0: they wait.", well)
         yield _gauge("pilegate_journal_waiting", "Entries that wait.", figures.waiting)
+        yield _gauge(
+            "pilegate_journal_behind_seconds",
+            "How long the oldest entries have been tried to be written; 0: none wait.",
+            figures.behind_s,
+        )
+        yield _count(
+            "pilegate_journal_refused",
+            "Entries that found no room: leases not granted, minutes, refusals.",
+            figures.refused,
+        )
+        yield _gauge(
+            "pilegate_journal_log_bytes", "Size of the write-ahead log.", figures.log_bytes
+        )
         yield _gauge("pilegate_journal_bytes", "Size of the journal.", figures.size_bytes)
         yield _gauge("pilegate_journal_last_seq", "Last fact's number.", figures.last_seq)
         yield _count("pilegate_journal_retries", "Writes tried again.", figures.retries)
