@@ -79,8 +79,10 @@ _EXPECTED = (sqlite3.Error, PilegateError, OSError)
 
 
 class Doubt(NamedTuple):
-    """A transaction whose COMMIT failed. It can be in the file all the same: what failed may
-    have been the last thing to do."""
+    """A transaction whose COMMIT failed.
+
+    It can be in the file all the same: what failed may have been the last thing to do.
+    """
 
     tip: Tip
     written: list[Outcome]
@@ -300,12 +302,27 @@ class Writer(threading.Thread):
         primary = getattr(err, "sqlite_errorcode", 0) & 0xFF
         if primary in _STALE:
             self._close()
+        elif primary == sqlite3.SQLITE_FULL:
+            self._use_log_again()
         failed = primary in _DAMAGED or isinstance(err, FixInstallation)
         detail = _advice(err, self._path)
         self.retries += 1
         if self.state.condition is Condition.OK or self.state.detail != detail:
             log.error("journal: %s", detail, exc_info=None if isinstance(err, _EXPECTED) else err)
         self.state = State(Condition.FAILED if failed else Condition.RETRYING, detail)
+
+    def _use_log_again(self) -> None:
+        """Have the write-ahead log begin anew in the room that it has.
+
+        SQLite does so by itself after a commit that went through: on a full disk none does,
+        even if the file has free pages enough.
+        """
+        if self._db is None:
+            return
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as err:
+            log.debug("journal: the log stays as long as it is: %s", err)
 
     def _well(self) -> None:
         if self.state.condition is not Condition.OK:

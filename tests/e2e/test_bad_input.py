@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
 import socket
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.namespace import IN_NAMESPACE, need_namespace, tell
 from tests.support.run_command import one_line, pilegate, running, wait_for_text
 from tests.support.run_hostile import LINES, REQUESTS, Silent, flood, send_line
 from tests.support.run_site import write_site
@@ -148,17 +145,6 @@ def test_a_second_guard_on_the_same_directory_is_told(tmp_path: Path) -> None:
 
 # Disks: in a mount namespace of their own, where this user may have one.
 
-IN_NAMESPACE = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
-
-
-def need_namespace(tmp_path: Path) -> None:
-    """Skip, by name, where no file system can be mounted."""
-    if shutil.which("unshare") is None or shutil.which("mount") is None:
-        pytest.skip("unshare and mount are not installed: apt install util-linux mount")
-    probe = [*IN_NAMESPACE, "mount", "-t", "tmpfs", "none", str(tmp_path)]
-    if subprocess.run(probe, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount in a namespace of its own (unshare --mount)")
-
 
 @pytest.mark.parametrize(
     ("command", "used"), [("guard", False), ("serve", False), ("guard", True), ("serve", True)]
@@ -185,15 +171,7 @@ def test_a_disk_that_is_read_only_is_told(tmp_path: Path, command: str, used: bo
 def test_on_a_full_disk_the_guard_goes_on_cutting(tmp_path: Path) -> None:
     """The story is told in a process of its own: see tests/support/run_full_disk.py."""
     need_namespace(tmp_path)
-    told = subprocess.run(
-        [*IN_NAMESPACE, sys.executable, "-m", "tests.support.run_full_disk", str(tmp_path)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert told.returncode == 0, told.stdout + told.stderr
+    tell("tests.support.run_full_disk", tmp_path)
 
 
 # Hostile clients of a guard and a serve that are at work.

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support import run_worst_troubles as troubles
+from tests.support.namespace import need_namespace, tell
 from tests.support.run_stage import PATIENT, Stage, on_stage, play
 from tests.support.run_worst_hour import Hour, endure, guard_lives, write_site
 
 HOURS = [
     Hour("locked", troubles.locked, stuck="another program holds it locked"),
     Hour("unwritable", troubles.unwritable, stuck="check the disk"),
+    Hour("taken away", troubles.taken_away, stuck="put it back"),
     Hour("broker gone", troubles.broker_gone),
     Hour("serve stopped", troubles.serve_stopped),
     Hour("serve killed", troubles.serve_killed),
@@ -39,3 +41,13 @@ def test_every_trouble_leaves_outlets_safe_and_facts_whole(tmp_path: Path) -> No
 
     asyncio.run(main())
     sys.stdout.write(f"over the limit to off frame, the slower wire, ms: {slowest_ms}\n")
+
+
+@pytest.mark.ahead
+@pytest.mark.timeout(300)
+def test_a_disk_that_is_full_or_read_only_leaves_outlets_safe_and_facts_whole(
+    tmp_path: Path,
+) -> None:
+    """The story is told in a process of its own: see tests/support/run_worst_disk.py."""
+    need_namespace(tmp_path)
+    sys.stdout.write(tell("tests.support.run_worst_disk", tmp_path))

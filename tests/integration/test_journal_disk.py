@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.core.facts import Fact
-from gateway.guard import journal_schema, journal_writer
+from gateway.guard import journal_writer
 from gateway.guard.journal import Journal
 from gateway.guard.journal_entry import Entry, JournalFull
 from gateway.guard.journal_sql import write_entry
@@ -23,6 +22,7 @@ from gateway.guard.journal_writer import Condition
 from gateway.link.journal import JournalReader
 from gateway.link.records import MinuteRecord
 from tests.support.journal import UTC_MS, entry
+from tests.support.namespace import need_namespace, tell
 
 MINUTE = MinuteRecord(
     outlet="n1-1", minute_utc_ms=UTC_MS // 60_000 * 60_000, samples=7, energy_mwh=1
@@ -85,7 +85,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     def failing(*where: Any, **how: Any) -> sqlite3.Connection:
         return connect(*where, **how, factory=disk.connection())
 
-    monkeypatch.setattr(journal_schema.sqlite3, "connect", failing)
+    monkeypatch.setattr(sqlite3, "connect", failing)
     return disk
 
 
@@ -121,25 +121,29 @@ def test_a_commit_that_failed_and_may_be_there_is_written_once(
     assert [minute.samples for minute in minutes] == [14], "each part of a minute counts once"
 
 
+def _move(path: Path, to: Path) -> None:
+    """Move a database with the files that belong to it, the log first."""
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(to.with_name(to.name + suffix))
+
+
 def test_an_older_copy_of_the_journal_is_another_one(path: Path) -> None:
     """Its last fact has the same number: what came after it is missing all the same."""
-    copy = path.with_name("copy.db")
+    copy, aside = path.with_name("copy.db"), path.with_name("aside.db")
 
     async def act(journal: Journal) -> None:
         await journal.put(entry()).durable()
         with closing(sqlite3.connect(path)) as db, closing(sqlite3.connect(copy)) as other:
             db.backup(other)
         await journal.put(Entry((), (MINUTE,))).durable()
-        for suffix in ("", "-wal"):
-            shutil.move(f"{path}{suffix}", f"{path}{suffix}.aside")
-        copy.rename(path)
+        _move(path, aside)
+        _move(copy, path)
         waiting = journal.put(entry())
         await _until(lambda: "is another journal" in journal.state.detail)
-        path.unlink()
-        for suffix in ("-wal", ""):
-            aside = Path(f"{path}{suffix}.aside")
-            if aside.exists():
-                aside.rename(f"{path}{suffix}")
+        _move(path, copy)
+        _move(aside, path)
         assert [fact.seq for fact in await waiting.durable()] == [2]
 
     _run(path, act)
@@ -195,3 +199,9 @@ def test_a_reader_that_never_ends_is_told_before_the_disk_is_full(
     with caplog.at_level(logging.WARNING):
         _run(path, act)
     assert len(told()) == 1
+
+
+def test_a_full_disk_does_not_stop_a_journal_that_has_room_of_its_own(tmp_path: Path) -> None:
+    """The story is told in a process of its own: see tests/support/run_full_journal.py."""
+    need_namespace(tmp_path)
+    tell("tests.support.run_full_journal", tmp_path)

@@ -112,8 +112,7 @@ async def _wanted(stage: Stage, hour: Hour) -> str | None:
         try:
             await on(stage, WANTED)
         except TryLater as error:
-            assert "\n" not in str(error)
-            return hour.stuck in str(error)
+            return hour.stuck in str(error) and "\n" not in str(error)
         await off(stage, WANTED)
         return False
 
@@ -166,7 +165,8 @@ def _watchdog_s(stage: Stage) -> float:
 async def _shown_as_written(stage: Stage, hour: Hour) -> None:
     """What a crash could still forget is not told, and metrics say that it waits."""
     if not hour.stuck:
-        await until(f"{hour.name}: the latches are told", lambda: _latched(stage), within_s=WITHIN_S)
+        what = f"{hour.name}: the latches are told meanwhile"
+        await until(what, lambda: _latched(stage), within_s=WITHIN_S)
         return
     views, told = await stage.views(), await figures(stage)
     for outlet in OVERLOADED:

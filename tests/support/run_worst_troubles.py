@@ -6,10 +6,9 @@ import asyncio
 import os
 import resource
 import signal
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from gateway.core.errors import PilegateError
 from tests.support.run_hostile import Silent
@@ -33,26 +32,28 @@ LISTING = 50
 LEASE_S = 4
 
 
-async def _stops(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    await asyncio.to_thread(process.wait)
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+@asynccontextmanager
+async def _beside(code: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program until the end of the block."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, *arguments), stdin=pipe, stdout=pipe
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
 
 
 @asynccontextmanager
 async def locked(stage: Stage) -> AsyncIterator[None]:
     """Another program holds the journal locked."""
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-c", HOLDS, str(stage.journal)]
-    holder = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-    try:
+    async with _beside(HOLDS, str(stage.journal)) as holder:
         assert holder.stdout is not None
-        assert await asyncio.to_thread(holder.stdout.readline) == "held\n"
+        assert await holder.stdout.readline() == b"held\n"
         yield
-    finally:
-        await _stops(holder)
 
 
 @asynccontextmanager
@@ -64,6 +65,23 @@ async def unwritable(stage: Stage) -> AsyncIterator[None]:
         yield
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, was)
+
+
+@asynccontextmanager
+async def taken_away(stage: Stage) -> AsyncIterator[None]:
+    """The journal is moved away, with the files that belong to it, and put back."""
+
+    def move(name: str, to: str) -> None:
+        for suffix in ("-wal", "-shm", ""):
+            part = stage.journal.with_name(name + suffix)
+            if part.exists():
+                part.rename(stage.journal.with_name(to + suffix))
+
+    move(stage.journal.name, "aside.db")
+    try:
+        yield
+    finally:
+        move("aside.db", stage.journal.name)
 
 
 @asynccontextmanager
@@ -137,15 +155,9 @@ async def serve_flooded(stage: Stage) -> AsyncIterator[None]:
 @asynccontextmanager
 async def no_processor(_: Stage) -> AsyncIterator[None]:
     """Twice as many programs as processors want all of each."""
-    hogs: Sequence[subprocess.Popen[str]] = [
-        subprocess.Popen([sys.executable, "-c", BURNS], text=True)
-        for _ in range(2 * (os.cpu_count() or 1))
-    ]
-    try:
-        for hog in hogs:
+    async with AsyncExitStack() as hogs:
+        for _each in range(2 * (os.cpu_count() or 1)):
+            hog = await hogs.enter_async_context(_beside(BURNS))
             with suppress(PermissionError):  # this test may have been told to be nicer
                 os.setpriority(os.PRIO_PROCESS, hog.pid, 0)
         yield
-    finally:
-        for hog in hogs:
-            await _stops(hog)
