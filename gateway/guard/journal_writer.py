@@ -136,9 +136,11 @@ class Writer(threading.Thread):
                     self.in_hand, self.in_hand_since_s = tuple(batch), time.monotonic()
                     self._write(batch)
                     self.in_hand_since_s = 0.0
-                elif not self._queue.closed and time.monotonic() >= self._chores_s:
+                # Behind a slow disk there is always something to write.
+                late_s = CHORES_EVERY_S if batch else 0.0
+                if not self._queue.closed and time.monotonic() >= self._chores_s + late_s:
                     self._chores()
-                elif len(self._spare):
+                elif not batch and len(self._spare):
                     self._write_spare()
         finally:
             self._close()

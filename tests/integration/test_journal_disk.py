@@ -173,6 +173,32 @@ def test_a_disk_that_hangs_is_told_by_figures(path: Path, monkeypatch: pytest.Mo
     _run(path, act, capacity=1)
 
 
+def test_a_disk_that_is_never_done_does_not_keep_the_journal_from_being_pruned(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruned = threading.Event()
+
+    def prune(*_: object) -> bool:
+        pruned.set()
+        return False
+
+    async def act(journal: Journal) -> None:
+        def write(db: sqlite3.Connection, seq: int, what: Entry) -> tuple[Fact, ...]:
+            if not pruned.is_set():
+                journal._queue.put_urgent(entry())  # while one is written, the next one comes
+            return write_entry(db, seq, what)
+
+        await _until(pruned.is_set)  # at the start
+        pruned.clear()
+        monkeypatch.setattr(journal_writer, "write_entry", write)
+        journal.put(entry())
+        await _until(pruned.is_set)
+
+    monkeypatch.setattr(journal_writer, "CHORES_EVERY_S", 0.5)
+    monkeypatch.setattr(journal_writer, "prune", prune)
+    _run(path, act)
+
+
 def test_a_reader_that_never_ends_is_told_before_the_disk_is_full(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

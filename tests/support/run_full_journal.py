@@ -16,10 +16,10 @@ from gateway.link.journal import JournalReader
 from tests.support.journal import entry
 from tests.support.run_full_disk import fill
 
-DISK = "size=3m"
+DISK = "size=5m"
 ROOM_BYTES = 1_000_000
 ENTRIES = 150
-"""Their log is larger than all that the disk has."""
+"""Their log is many times as long as what the journal has of the disk."""
 
 
 def leave_room(path: Path) -> None:
