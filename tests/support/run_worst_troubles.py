@@ -29,7 +29,7 @@ while True:
     pass
 """
 LISTING = 50
-LEASE_S = 4
+LEASE_S = 8
 
 
 @asynccontextmanager
