@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.core.reasons import Reason
 from gateway.guard.evidence import Recent
-from gateway.guard.limits import Full, Limits, NoLoad, Rule, Unplugged
+from gateway.guard.limits import Action, Full, Limits, NoLoad, Rule, Unplugged
 from gateway.guard.state import Charge, Finding
 
 PLATEAU_SHARE = 0.5
@@ -165,8 +165,11 @@ def _zero(charge: Charge, limits: Limits) -> Finding | None:
         "held_ms": held_ms,
         **_course(charge, charge.zero_w),
     }
-    if charge.tapered and limits.full is not None:
-        return _finding(Reason.FULL, limits.full, evidence)
+    full = limits.full
+    if charge.tapered and full is not None:
+        # Nothing flows any more: an outlet is not left on for it where *full* only says so.
+        by = rule if full.action is Action.ALARM else full
+        return _finding(Reason.FULL, by, evidence)
     return _finding(Reason.UNPLUGGED, rule, evidence)
 
 

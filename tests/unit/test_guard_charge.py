@@ -106,7 +106,11 @@ def test_unplugged_needs_its_whole_delay() -> None:
         (Limits(unplugged=None, full=None), None),
         (Limits(full=None), "unplugged"),
         (Limits(no_load=None), "unplugged"),
-        (Limits(full=Full(action=Action.ALARM)), None),
+        (Limits(full=Full(action=Action.ALARM)), "full"),
+        (
+            Limits(full=Full(action=Action.ALARM), unplugged=Unplugged(action=Action.ALARM)),
+            None,
+        ),
     ],
 )
 def test_a_rule_that_is_off_ends_nothing(limits: Limits, reason: str | None) -> None:
