@@ -52,6 +52,9 @@ class Ahead:
             [sys.executable, "-m", "tests.support.run_ahead", str(plan), str(os.getpid())],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
+            # Given, and so not with what readline, which pytest loads, has put beside it: LINES
+            # and COLUMNS of a terminal that is not there.
+            env=dict(os.environ),
         )
 
     def wait(self, test: str) -> Ended:
