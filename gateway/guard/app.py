@@ -21,6 +21,8 @@ from gateway.core.reasons import Reason
 from gateway.guard.circuit_views import circuit_views
 from gateway.guard.commands import Commands
 from gateway.guard.control import ControlServer
+from gateway.guard.effects import Note
+from gateway.guard.events import Alive, RequestOff
 from gateway.guard.fleet import Fleet
 from gateway.guard.flight import Flights
 from gateway.guard.flight_record import Run
@@ -36,7 +38,7 @@ from gateway.guard.outlet import Outlet
 from gateway.guard.panel import Panel
 from gateway.guard.recorder import FactRecorder
 from gateway.guard.service import Service
-from gateway.guard.state import Alive, Note, OutletState, Phase, RequestOff
+from gateway.guard.state import OutletState, Phase
 from gateway.guard.state_lock import StateLock
 from gateway.guard.views import Views
 from gateway.link.journal import JournalReader, journal_path

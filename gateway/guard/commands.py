@@ -15,6 +15,17 @@ from gateway.core.errors import Refused, TryLater
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import CircuitId, uuid7
 from gateway.core.reasons import Reason
+from gateway.guard.effects import Refusal
+from gateway.guard.events import (
+    Event,
+    LeaseNotDurable,
+    Lock,
+    Renew,
+    RequestOff,
+    RequestOn,
+    RequestReset,
+    Unlock,
+)
 from gateway.guard.fleet import Fleet
 from gateway.guard.grid import Grid
 from gateway.guard.journal import Journal
@@ -23,18 +34,7 @@ from gateway.guard.model import Lease
 from gateway.guard.outlet import Outlet
 from gateway.guard.pacing import Pacing
 from gateway.guard.recorder import FactRecorder
-from gateway.guard.state import (
-    Event,
-    LeaseNotDurable,
-    Lock,
-    Phase,
-    Refusal,
-    Renew,
-    RequestOff,
-    RequestOn,
-    RequestReset,
-    Unlock,
-)
+from gateway.guard.state import Phase
 from gateway.link.messages import Outcome, Target, TargetKind
 from gateway.link.records import LockRecord, RequestRecord
 from gateway.link.requests import (

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
-from gateway.guard.state import Note
+from gateway.guard.effects import Note
 from gateway.guard.stopping import AT_ONCE, RETRY_MS
 
 SEEN_MS = 5_000

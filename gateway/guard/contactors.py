@@ -14,11 +14,11 @@ from gateway.core.ids import CircuitId, OutletId
 from gateway.core.reasons import Reason
 from gateway.guard import contactor as machine
 from gateway.guard.contactor import ContactorState, Opened, Step
+from gateway.guard.effects import Note
 from gateway.guard.evidence import told
 from gateway.guard.journal_entry import Change, DropLatch, Entry
 from gateway.guard.limits import Release
 from gateway.guard.model import Relays, Sample, WriteResult
-from gateway.guard.state import Note
 from gateway.link.records import LatchRecord
 
 log = logging.getLogger(__name__)

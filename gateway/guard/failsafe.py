@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from gateway.core.clock import Now
 from gateway.core.reasons import Reason
+from gateway.guard.effects import Effect, Refusal, SwitchOff
 from gateway.guard.limits import Limits
-from gateway.guard.state import Effect, OutletState, Phase, Refusal, Stop, SwitchOff
+from gateway.guard.state import OutletState, Phase, Stop
 from gateway.guard.turn import Turn, stop
 
 _REFUSAL = Refusal(code="fault", message="the guard could not judge it: look into the guard's log")

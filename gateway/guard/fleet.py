@@ -10,10 +10,11 @@ from gateway.config import Outlet as OutletSettings
 from gateway.core.clock import Clock, Now
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import BusId, DeviceId, OutletId
+from gateway.guard.events import Alive, Written
 from gateway.guard.model import BusState, DeviceState, Sample, Switch, WriteResult
 from gateway.guard.outlet import Outlet, Recorder
 from gateway.guard.panel import unread
-from gateway.guard.state import Alive, Latch, Written
+from gateway.guard.state import Latch
 from gateway.link.messages import OutletView
 
 OnSample = Callable[[Outlet, Sample | Alive], None]

@@ -19,11 +19,13 @@ from typing import Protocol
 from gateway.core.clock import Now, TimeQuality
 from gateway.core.facts import FactKind
 from gateway.core.ids import OutletId
+from gateway.guard.effects import Note
+from gateway.guard.events import Alive
 from gateway.guard.flight_record import KINDS, Flight, Run, Start
 from gateway.guard.journal_entry import Ticket
 from gateway.guard.limits import Limits
 from gateway.guard.model import Lease, Sample
-from gateway.guard.state import Alive, Note, OutletState, Phase
+from gateway.guard.state import OutletState, Phase
 from gateway.link.flight import (
     ALARM_SHIFT,
     ALIVE_BIT,

@@ -15,12 +15,14 @@ from typing import Any
 from gateway.core.clock import Now
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
+from gateway.guard.effects import Note
+from gateway.guard.events import Alive, Event, Tick
 from gateway.guard.evidence import told
 from gateway.guard.flight_state import state_from_json
 from gateway.guard.limits import Limits
 from gateway.guard.model import Sample
 from gateway.guard.protection import step
-from gateway.guard.state import Alive, Event, Note, OutletState, Tick
+from gateway.guard.state import OutletState
 from gateway.link.flight import FlightRow
 
 TICK_MS = 1_000

@@ -22,11 +22,13 @@ from gateway.guard.circuit_load import Carried, Feed, Scene, Tree, Usage, carrie
 from gateway.guard.circuit_state import Decisions, TreeState
 from gateway.guard.circuits import admit, defer, step
 from gateway.guard.contactors import Contactor, Write, fact_of, opened_of
+from gateway.guard.effects import Note, Refusal
+from gateway.guard.events import Held, MakeRoom, Proceed, RequestOff
 from gateway.guard.fleet import Fleet
 from gateway.guard.journal_entry import Entry
 from gateway.guard.model import Sample, WriteResult
 from gateway.guard.outlet import Outlet
-from gateway.guard.state import Held, MakeRoom, Note, Phase, Proceed, Refusal, RequestOff
+from gateway.guard.state import Phase
 from gateway.guard.usage import MeterState, amount_of, asked_for, usage_of
 from gateway.link.records import LatchRecord
 

@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 from gateway.core.clock import Clock
 from gateway.core.facts import FactKind
 from gateway.guard import requests
+from gateway.guard.effects import Note
 from gateway.guard.fleet import Fleet
 from gateway.guard.journal import Journal
 from gateway.guard.journal_writer import Condition
-from gateway.guard.state import Note
 from gateway.guard.views import BusFigures
 from gateway.link.circuits import CircuitState, CircuitView
 

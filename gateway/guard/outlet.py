@@ -10,23 +10,12 @@ from gateway.config import Outlet as OutletSettings
 from gateway.core.clock import Clock, Now
 from gateway.core.ids import OutletId
 from gateway.guard import energy, failsafe, load, requests
+from gateway.guard.effects import Effect, KeepOn, Note, Refusal, SwitchOff, SwitchOn
+from gateway.guard.events import Event, Tick
 from gateway.guard.limits import Limits, WrongAppliance
 from gateway.guard.model import DeviceState, Lease, Relays
 from gateway.guard.protection import step
-from gateway.guard.state import (
-    Effect,
-    Event,
-    KeepOn,
-    Latch,
-    Measured,
-    Note,
-    OutletState,
-    Phase,
-    Refusal,
-    SwitchOff,
-    SwitchOn,
-    Tick,
-)
+from gateway.guard.state import Latch, Measured, OutletState, Phase
 from gateway.guard.turn import ACTIVE
 from gateway.link.messages import LastFact, LatchView, LeaseView, LoadView, OutletView
 from gateway.link.messages import OutletState as Shown

@@ -13,9 +13,9 @@ from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import CircuitId, InterlockId, OutletId
 from gateway.core.reasons import Reason
 from gateway.guard import interlocks
+from gateway.guard.events import Event, Tripped, Untripped
 from gateway.guard.interlocks import REASONS, Cause, State
 from gateway.guard.model import Sample, WriteResult
-from gateway.guard.state import Event, Tripped, Untripped
 from gateway.link.interlocks import InterlockView
 
 TICK_S = 0.25

@@ -13,32 +13,29 @@ from typing import Any
 from gateway.core.clock import Now
 from gateway.core.reasons import Reason
 from gateway.guard import requests, sampling, stopping
-from gateway.guard.limits import Action, Limits, Rule
-from gateway.guard.model import Sample, WriteResult
-from gateway.guard.state import (
+from gateway.guard.effects import Effect, SwitchOn
+from gateway.guard.events import (
     Alive,
-    Effect,
     Event,
-    Finding,
     Held,
     LeaseDurable,
     LeaseNotDurable,
     Lock,
     MakeRoom,
-    OutletState,
-    Phase,
     Proceed,
     Renew,
     RequestOff,
     RequestOn,
     RequestReset,
-    SwitchOn,
     Tick,
     Tripped,
     Unlock,
     Untripped,
     Written,
 )
+from gateway.guard.limits import Action, Limits, Rule
+from gateway.guard.model import Sample, WriteResult
+from gateway.guard.state import Finding, OutletState, Phase
 from gateway.guard.turn import ACTIVE, Turn, act, stop
 
 ON_ATTEMPTS = 3

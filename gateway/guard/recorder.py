@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from gateway.core.clock import Clock, Now
 from gateway.core.facts import FactDraft, FactKind
+from gateway.guard.effects import Note
+from gateway.guard.events import LeaseDurable, LeaseNotDurable
 from gateway.guard.evidence import told
 from gateway.guard.journal_entry import (
     Change,
@@ -21,7 +23,7 @@ from gateway.guard.journal_entry import (
 )
 from gateway.guard.model import Lease
 from gateway.guard.outlet import Outlet
-from gateway.guard.state import Latch, LeaseDurable, LeaseNotDurable, Note, OutletState
+from gateway.guard.state import Latch, OutletState
 from gateway.link.messages import LastFact
 from gateway.link.records import LatchRecord, LeaseRecord, RequestRecord
 

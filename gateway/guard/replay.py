@@ -16,22 +16,13 @@ from typing import Any, NamedTuple
 from gateway.core.clock import Now
 from gateway.core.facts import FactKind
 from gateway.guard import energy
+from gateway.guard.effects import Effect, Note, SwitchOff, SwitchOn
+from gateway.guard.events import Event, LeaseDurable, RequestOn, Tick
 from gateway.guard.evidence import told
 from gateway.guard.limits import Limits
 from gateway.guard.model import Lease, Sample
 from gateway.guard.protection import step
-from gateway.guard.state import (
-    Effect,
-    Event,
-    LeaseDurable,
-    Note,
-    OutletState,
-    Phase,
-    RequestOn,
-    SwitchOff,
-    SwitchOn,
-    Tick,
-)
+from gateway.guard.state import OutletState, Phase
 
 _START_MS = 1_000_000
 _LEASE = "replay"

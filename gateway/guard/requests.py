@@ -7,31 +7,26 @@ from dataclasses import replace
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import energy
-from gateway.guard.limits import Action, Limits, Release
-from gateway.guard.load import Plugged
-from gateway.guard.model import Lease
-from gateway.guard.state import (
-    Charge,
-    Finding,
+from gateway.guard.effects import KeepOn, SwitchOff, SwitchOn
+from gateway.guard.events import (
     Held,
-    KeepOn,
     LeaseDurable,
     LeaseNotDurable,
     Lock,
     MakeRoom,
-    OutletState,
-    Phase,
     Proceed,
     Renew,
     RequestOff,
     RequestOn,
     RequestReset,
-    SwitchOff,
-    SwitchOn,
     Tripped,
     Unlock,
     Untripped,
 )
+from gateway.guard.limits import Action, Limits, Release
+from gateway.guard.load import Plugged
+from gateway.guard.model import Lease
+from gateway.guard.state import Charge, Finding, OutletState, Phase
 from gateway.guard.turn import ACTIVE, Turn, act, go_off, on_for_ms, release, stop
 
 FORBIDS_START = (

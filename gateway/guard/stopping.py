@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
+from gateway.guard.effects import SwitchOff
 from gateway.guard.limits import Limits
 from gateway.guard.model import Sample, WriteResult
 from gateway.guard.requests import last_known_ms
-from gateway.guard.state import Finding, Measured, OutletState, Phase, Stop, SwitchOff
+from gateway.guard.state import Finding, Measured, OutletState, Phase, Stop
 from gateway.guard.turn import Turn, act, alarm, clear_alarms
 
 AT_ONCE = 3

@@ -15,19 +15,10 @@ from gateway.core.clock import Now
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import energy
+from gateway.guard.effects import Effect, Note, Refusal, SwitchOff
 from gateway.guard.evidence import Recent
 from gateway.guard.limits import Action, Limits, Release
-from gateway.guard.state import (
-    Effect,
-    Finding,
-    Latch,
-    Note,
-    OutletState,
-    Phase,
-    Refusal,
-    Stop,
-    SwitchOff,
-)
+from gateway.guard.state import Finding, Latch, OutletState, Phase, Stop
 
 STRICTNESS = {Release.AUTOMATIC: 0, Release.OPERATOR: 1, Release.ON_SITE: 2}
 

@@ -16,8 +16,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from gateway.core.clock import Now
+from gateway.guard.effects import Effect, SwitchOn
+from gateway.guard.events import Event
 from gateway.guard.protection import step
-from gateway.guard.state import Effect, Event, OutletState, Phase, SwitchOn
+from gateway.guard.state import OutletState, Phase
 from tests.bench.figures import table
 from tests.soak.charges import with_progress
 from tests.soak.course import draw_charge

@@ -8,23 +8,20 @@ from dataclasses import dataclass, field
 from gateway.core.clock import Now
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
-from gateway.guard.limits import Limits
-from gateway.guard.model import Lease, Sample, WriteResult
-from gateway.guard.protection import step
-from gateway.guard.state import (
-    Effect,
+from gateway.guard.effects import Effect, Note, SwitchOff, SwitchOn
+from gateway.guard.events import (
     Event,
     LeaseDurable,
-    Note,
-    OutletState,
     RequestOff,
     RequestOn,
     RequestReset,
-    SwitchOff,
-    SwitchOn,
     Tick,
     Written,
 )
+from gateway.guard.limits import Limits
+from gateway.guard.model import Lease, Sample, WriteResult
+from gateway.guard.protection import step
+from gateway.guard.state import OutletState
 from simulators.physics import draw_at
 from tests.soak.course import Charge, Rider, draw_charge
 from tests.soak.faults import EXPECTED, SLACK_S, WITHIN_S, Fault, draw_fault

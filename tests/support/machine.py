@@ -9,23 +9,12 @@ from pathlib import Path
 
 from gateway.core.clock import Now, TimeQuality
 from gateway.core.facts import FactKind
+from gateway.guard.effects import Effect, Note, Refusal, SwitchOff, SwitchOn
+from gateway.guard.events import Event, LeaseDurable, RequestOn, Tick, Written
 from gateway.guard.limits import Limits
 from gateway.guard.model import Lease, Sample, WriteResult
 from gateway.guard.protection import step
-from gateway.guard.state import (
-    Effect,
-    Event,
-    LeaseDurable,
-    Note,
-    OutletState,
-    Phase,
-    Refusal,
-    RequestOn,
-    SwitchOff,
-    SwitchOn,
-    Tick,
-    Written,
-)
+from gateway.guard.state import OutletState, Phase
 
 TRACES = Path(__file__).parents[2] / "config" / "traces"
 UTC_MS = 1_790_000_000_000

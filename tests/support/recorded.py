@@ -7,13 +7,15 @@ from typing import Any
 
 from gateway.core.facts import Fact
 from gateway.core.ids import OutletId
+from gateway.guard.effects import Note
+from gateway.guard.events import Alive, Event
 from gateway.guard.evidence import told
 from gateway.guard.flight import Flights
 from gateway.guard.flight_record import Flight, Run
 from gateway.guard.journal_entry import Ticket
 from gateway.guard.limits import Full, Limits, Unplugged
 from gateway.guard.model import Sample
-from gateway.guard.state import Alive, Event, Note, OutletState
+from gateway.guard.state import OutletState
 from gateway.link.flight import FlightRecord, expand
 from tests.support.machine import UTC_MS, Machine
 

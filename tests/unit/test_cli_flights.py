@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gateway.cli import run
+from gateway.guard.events import RequestOff
 from gateway.guard.journal import Journal
 from gateway.guard.limits import AboveCurrent
-from gateway.guard.state import RequestOff
 from gateway.link.journal import journal_path
 from tests.support.flights import record_cut_offs
 from tests.support.recorded import AFTER_S, LIMITS, Recorded, played

@@ -8,7 +8,7 @@ from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import contactor
 from gateway.guard.contactor import ContactorState, Move, Step
-from gateway.guard.state import Note
+from gateway.guard.effects import Note
 
 
 @dataclass

@@ -12,17 +12,13 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import Now, TimeQuality
 from gateway.core.facts import FactKind
+from gateway.guard.events import Alive, RequestOff, RequestReset
 from gateway.guard.flight import FEWEST_ROWS, MOST_OPEN, MOST_ROWS, Ring
 from gateway.guard.flight_replay import FlightReplayed, replay_flight
 from gateway.guard.flight_state import state_from_json, state_to_json
 from gateway.guard.journal_entry import NotWritten, Ticket
 from gateway.guard.limits import AboveCurrent, Limits
 from gateway.guard.model import Sample
-from gateway.guard.state import (
-    Alive,
-    RequestOff,
-    RequestReset,
-)
 from gateway.link.flight import FlightRecord, row_from_json, unpack
 from tests.support.machine import UTC_MS
 from tests.support.recorded import AFTER_S, BEFORE_S, LIMITS, Recorded, played

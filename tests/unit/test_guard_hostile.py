@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from gateway.core.facts import FactKind
+from gateway.guard.effects import Refusal
 from gateway.guard.energy import total_mwh
 from gateway.guard.fleet import measures_of
 from gateway.guard.model import Sample
-from gateway.guard.state import Phase, Refusal
+from gateway.guard.state import Phase
 from tests.support.machine import UTC_MS, Machine
 from tests.support.shed import small_site
 

@@ -8,17 +8,11 @@ from hypothesis import strategies as st
 
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
+from gateway.guard.effects import Refusal, SwitchOff, SwitchOn
+from gateway.guard.events import RequestReset, Tripped, Untripped
 from gateway.guard.interlocks import Cause, Rule, State, alive, read, wait
 from gateway.guard.limits import Release
-from gateway.guard.state import (
-    Phase,
-    Refusal,
-    RequestReset,
-    SwitchOff,
-    SwitchOn,
-    Tripped,
-    Untripped,
-)
+from gateway.guard.state import Phase
 from tests.support.machine import Machine
 
 RULE = Rule(trips_when_on=False, delay_s=0.0, silence_s=10.0)

@@ -9,10 +9,10 @@ from gateway.core.clock import Now
 from gateway.core.facts import FactDraft
 from gateway.core.ids import CircuitId, DeviceId, InterlockId, OutletId
 from gateway.core.reasons import Reason
+from gateway.guard.events import Event, Tripped, Untripped
 from gateway.guard.interlocks import Rule, Watches
 from gateway.guard.model import Sample
 from gateway.guard.panel import Panel, unread
-from gateway.guard.state import Event, Tripped, Untripped
 
 SMOKE, STOP = InterlockId("smoke"), InterlockId("stop")
 ONE, TWO = OutletId("n1-1"), OutletId("n1-2")

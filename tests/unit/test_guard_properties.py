@@ -11,34 +11,30 @@ from hypothesis import strategies as st
 from gateway.core.clock import Now
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
-from gateway.guard.evidence import told
-from gateway.guard.limits import AboveCurrent, AbovePower, Limits, Release
-from gateway.guard.model import Lease, Sample, WriteResult
-from gateway.guard.protection import step
-from gateway.guard.requests import FORBIDS_START, last_known_ms
-from gateway.guard.state import (
+from gateway.guard.effects import Effect, Note, SwitchOff, SwitchOn
+from gateway.guard.events import (
     Alive,
-    Effect,
     Event,
     Held,
     LeaseDurable,
     LeaseNotDurable,
     Lock,
     MakeRoom,
-    Note,
-    OutletState,
-    Phase,
     Proceed,
     Renew,
     RequestOff,
     RequestOn,
     RequestReset,
-    SwitchOff,
-    SwitchOn,
     Tick,
     Unlock,
     Written,
 )
+from gateway.guard.evidence import told
+from gateway.guard.limits import AboveCurrent, AbovePower, Limits, Release
+from gateway.guard.model import Lease, Sample, WriteResult
+from gateway.guard.protection import step
+from gateway.guard.requests import FORBIDS_START, last_known_ms
+from gateway.guard.state import OutletState, Phase
 
 LIMITS = Limits(
     overcurrent_instant=AboveCurrent(above_a=8.0),

@@ -6,7 +6,20 @@ import pytest
 
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
+from gateway.guard.effects import KeepOn, Refusal, SwitchOff, SwitchOn
 from gateway.guard.energy import total_mwh
+from gateway.guard.events import (
+    Alive,
+    LeaseDurable,
+    LeaseNotDurable,
+    Lock,
+    Renew,
+    RequestOff,
+    RequestReset,
+    Tick,
+    Unlock,
+    Written,
+)
 from gateway.guard.limits import (
     AboveCurrent,
     AbovePower,
@@ -24,23 +37,7 @@ from gateway.guard.limits import (
 )
 from gateway.guard.model import Sample, WriteResult
 from gateway.guard.rules import inverse_time_s
-from gateway.guard.state import (
-    Alive,
-    KeepOn,
-    LeaseDurable,
-    LeaseNotDurable,
-    Lock,
-    Phase,
-    Refusal,
-    Renew,
-    RequestOff,
-    RequestReset,
-    SwitchOff,
-    SwitchOn,
-    Tick,
-    Unlock,
-    Written,
-)
+from gateway.guard.state import Phase
 from tests.support.machine import Machine
 
 HOT = 90.0

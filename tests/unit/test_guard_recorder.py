@@ -10,11 +10,11 @@ import pytest
 
 from gateway.core.clock import EARLIEST_UTC_MS, Now
 from gateway.core.reasons import Reason
+from gateway.guard.events import LeaseNotDurable
 from gateway.guard.interrupted import first_entry, latches_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_entry import DropLease, Entry, NotWritten, Ticket
 from gateway.guard.limits import Release
-from gateway.guard.state import LeaseNotDurable
 from gateway.link.journal import JournalReader
 from gateway.link.records import LatchRecord, LeaseRecord, MinuteRecord
 from tests.support.shed import small_site

@@ -12,7 +12,9 @@ import pytest
 
 from gateway.core.errors import Refused, TryLater
 from gateway.core.facts import FactKind
+from gateway.guard.effects import Refusal, SwitchOff, SwitchOn
 from gateway.guard.energy import add, start, total_mwh
+from gateway.guard.events import LeaseDurable, Renew, RequestOff, RequestReset, Written
 from gateway.guard.journal_entry import Entry, JournalFull, NotWritten, Ticket
 from gateway.guard.limits import (
     AboveCurrent,
@@ -28,17 +30,7 @@ from gateway.guard.limits import (
     Welded,
 )
 from gateway.guard.model import Sample, WriteResult
-from gateway.guard.state import (
-    LeaseDurable,
-    Phase,
-    Refusal,
-    Renew,
-    RequestOff,
-    RequestReset,
-    SwitchOff,
-    SwitchOn,
-    Written,
-)
+from gateway.guard.state import Phase
 from gateway.link.journal import JournalReader
 from gateway.link.messages import OutletState as Shown
 from gateway.link.requests import RenewRequest, SnapshotRequest

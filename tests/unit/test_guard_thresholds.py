@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.guard.effects import SwitchOff
+from gateway.guard.events import LeaseDurable, Written
 from gateway.guard.limits import Curve, InverseTime, Limits
 from gateway.guard.model import WriteResult
 from gateway.guard.rules import inverse_time_s
-from gateway.guard.state import LeaseDurable, Phase, SwitchOff, Written
+from gateway.guard.state import Phase
 from tests.support.machine import Machine
 
 

@@ -5,21 +5,9 @@ from __future__ import annotations
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard import failsafe
-from gateway.guard.state import (
-    Effect,
-    Held,
-    LeaseDurable,
-    Lock,
-    MakeRoom,
-    Note,
-    Phase,
-    Proceed,
-    Refusal,
-    RequestOff,
-    RequestOn,
-    SwitchOff,
-    SwitchOn,
-)
+from gateway.guard.effects import Effect, Note, Refusal, SwitchOff, SwitchOn
+from gateway.guard.events import Held, LeaseDurable, Lock, MakeRoom, Proceed, RequestOff, RequestOn
+from gateway.guard.state import Phase
 from tests.support.machine import Machine
 
 

@@ -11,12 +11,12 @@ from drivers.stats import BusStats
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import BusId, OutletId
 from gateway.core.reasons import Reason
+from gateway.guard.effects import Note
 from gateway.guard.fleet import Fleet
 from gateway.guard.journal import Journal
 from gateway.guard.metrics import Metrics
 from gateway.guard.model import Sample
 from gateway.guard.recorder import FactRecorder
-from gateway.guard.state import Note
 from tests.support.shed import HandClock, small_site
 
 
