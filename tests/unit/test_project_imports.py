@@ -46,6 +46,18 @@ def test_every_contract_is_kept() -> None:
     assert f"{len(CONTRACTS)} kept, 0 broken" in result.stdout
 
 
+def test_whatever_calls_itself_pure_is_kept_pure() -> None:
+    (pure,) = [contract for contract in CONTRACTS if contract["id"] == "pure"]
+    claimed = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for room in ("gateway", "drivers")
+        for path in (ROOT / room).rglob("*.py")
+        if path.read_text(encoding="utf-8").startswith('"""PURE')
+    }
+    assert claimed
+    assert claimed - set(pure["source_modules"]) == set()
+
+
 def _imported(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
