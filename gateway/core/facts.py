@@ -70,7 +70,7 @@ class FactDraft:
     kind: FactKind
     subject: str
     """``outlet/<id>``, ``pile/<id>``, ``station/<id>``, ``site/<id>``, ``circuit/<id>``,
-    ``device/<id>``, ``bus/<id>`` or ``guard``."""
+    ``interlock/<id>``, ``device/<id>``, ``bus/<id>`` or ``guard``."""
     utc_ms: int
     quality: TimeQuality
     actor: str = "guard"

@@ -9,12 +9,11 @@ from typing import Any
 from gateway.config import Circuit
 from gateway.config.circuit_model import contactor_point
 from gateway.core.clock import Clock, Now
-from gateway.core.facts import FactDraft
 from gateway.core.ids import CircuitId, OutletId
 from gateway.core.reasons import Reason
 from gateway.guard import contactor as machine
 from gateway.guard.contactor import ContactorState, Opened, Step
-from gateway.guard.effects import Note
+from gateway.guard.drafts import draft
 from gateway.guard.evidence import told
 from gateway.guard.journal_entry import Change, DropLatch, Entry
 from gateway.guard.limits import Release
@@ -88,7 +87,7 @@ class Contactor:
             except Exception:  # it is told again
                 log.exception("circuit %s: its contactor's bus did not take it", self.circuit.id)
         if notes:
-            facts = tuple(fact_of(self.circuit.id, note, now) for note in notes)
+            facts = tuple(draft("circuit", self.circuit.id, note, now) for note in notes)
             self._write(Entry(facts, tuple(self._changes(before))))
 
     def _changes(self, before: ContactorState) -> Iterable[Change]:
@@ -119,19 +118,3 @@ def opened_of(circuit: CircuitId, records: Iterable[LatchRecord], now: Now) -> O
                 evidence=dict(record.evidence),
             )
     return None
-
-
-def fact_of(circuit: CircuitId, note: Note, now: Now) -> FactDraft:
-    """Make a fact about a circuit."""
-    data: dict[str, Any] = {"circuit": circuit, **note.data}
-    if "evidence" in data:
-        data["evidence"] = told(data["evidence"])
-    return FactDraft(
-        kind=note.kind,
-        subject=f"circuit/{circuit}",
-        utc_ms=now.utc_ms,
-        quality=now.quality,
-        actor=note.actor,
-        reason=str(note.reason),
-        data=data,
-    )

@@ -21,7 +21,8 @@ from gateway.core.reasons import Reason
 from gateway.guard.circuit_load import Carried, Feed, Scene, Tree, Usage, carried, trees_of
 from gateway.guard.circuit_state import Decisions, TreeState
 from gateway.guard.circuits import admit, defer, step
-from gateway.guard.contactors import Contactor, Write, fact_of, opened_of
+from gateway.guard.contactors import Contactor, Write, opened_of
+from gateway.guard.drafts import draft
 from gateway.guard.effects import Note, Refusal
 from gateway.guard.events import Held, MakeRoom, Proceed, RequestOff
 from gateway.guard.fleet import Fleet
@@ -248,7 +249,12 @@ class Grid:
                 outlets[name].feed(Held(circuit=circuit), now)
         if said.notes:
             facts = tuple(
-                fact_of(each.circuit, Note(kind=each.kind, reason=each.reason, data=each.data), now)
+                draft(
+                    "circuit",
+                    each.circuit,
+                    Note(kind=each.kind, reason=each.reason, data=each.data),
+                    now,
+                )
                 for each in said.notes
             )
             self._write(Entry(facts))

@@ -13,6 +13,8 @@ from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import CircuitId, InterlockId, OutletId
 from gateway.core.reasons import Reason
 from gateway.guard import interlocks
+from gateway.guard.drafts import draft
+from gateway.guard.effects import Note
 from gateway.guard.events import Event, Tripped, Untripped
 from gateway.guard.interlocks import REASONS, Cause, State
 from gateway.guard.model import Sample, WriteResult
@@ -141,16 +143,8 @@ class Panel:
             self._tell(FactKind.INTERLOCK_CLEARED, settings, now, {})
 
     def _tell(self, kind: FactKind, settings: Interlock, now: Now, data: Mapping[str, Any]) -> None:
-        self._write_fact(
-            FactDraft(
-                kind=kind,
-                subject=f"interlock/{settings.id}",
-                utc_ms=now.utc_ms,
-                quality=now.quality,
-                reason=REASONS[settings.watches].value,
-                data={"interlock": settings.id, **data},
-            )
-        )
+        note = Note(kind=kind, reason=REASONS[settings.watches].value, data=data)
+        self._write_fact(draft("interlock", settings.id, note, now))
 
     # What is shown
 

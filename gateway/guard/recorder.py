@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.core.clock import Clock, Now
-from gateway.core.facts import FactDraft, FactKind
+from gateway.core.facts import FactKind
+from gateway.guard.drafts import draft
 from gateway.guard.effects import Note
 from gateway.guard.events import LeaseDurable, LeaseNotDurable
 from gateway.guard.evidence import told
@@ -72,7 +73,9 @@ class FactRecorder:
             return
         notes = [note for note in notes if not self._never_started(note)]
         changes = _changes(before, outlet.state, outlet.id, now)
-        entry = Entry(tuple(_draft(outlet, note, now) for note in notes), tuple(changes))
+        entry = Entry(
+            tuple(draft("outlet", outlet.id, note, now) for note in notes), tuple(changes)
+        )
         latch = outlet.state.latch if outlet.state.latch is not before.latch else None
 
         def written(done: Ticket) -> None:
@@ -93,7 +96,7 @@ class FactRecorder:
         lease = outlet.state.lease
         if lease is None:
             return
-        facts = tuple(_draft(outlet, note, now) for note in notes)
+        facts = tuple(draft("outlet", outlet.id, note, now) for note in notes)
         until_utc_ms = facts[0].data["until_utc_ms"]
         answer = {"outlet": outlet.id, "lease_id": lease.id, "until_utc_ms": until_utc_ms}
         request = RequestRecord(request_id=lease.request_id, answer=answer, utc_ms=now.utc_ms)
@@ -121,21 +124,6 @@ class FactRecorder:
             return False
         start = self._starts.get(str(note.data.get("lease_id")))
         return start is not None and start.error is not None
-
-
-def _draft(outlet: Outlet, note: Note, now: Now) -> FactDraft:
-    data: dict[str, Any] = {"outlet": outlet.id, **note.data}
-    if "evidence" in data:
-        data["evidence"] = told(data["evidence"])
-    return FactDraft(
-        kind=note.kind,
-        subject=f"outlet/{outlet.id}",
-        utc_ms=now.utc_ms,
-        quality=now.quality,
-        actor=note.actor,
-        reason=str(note.reason),
-        data=data,
-    )
 
 
 def _changes(before: OutletState, after: OutletState, outlet_id: str, now: Now) -> list[Change]:
