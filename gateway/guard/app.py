@@ -7,13 +7,12 @@ import contextlib
 import logging
 import signal
 import uuid
-from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
 from pathlib import Path
 
 from drivers import BUSES, BusDriver
 from gateway.config import Site
-from gateway.core.clock import Clock, Now, SystemClock
+from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import PilegateError
 from gateway.core.facts import FactDraft, FactKind
 from gateway.core.ids import OutletId
@@ -21,40 +20,37 @@ from gateway.core.reasons import Reason
 from gateway.guard.circuit_views import circuit_views
 from gateway.guard.commands import Commands
 from gateway.guard.control import ControlServer
+from gateway.guard.counting import Counting
 from gateway.guard.effects import Note
-from gateway.guard.events import Alive, RequestOff
+from gateway.guard.events import RequestOff
 from gateway.guard.fleet import Fleet
 from gateway.guard.flight import Flights
 from gateway.guard.flight_record import Run
 from gateway.guard.grid import Grid
-from gateway.guard.interrupted import first_entry, latches_of
+from gateway.guard.interrupted import past_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_chores import Keep
 from gateway.guard.journal_entry import Entry, JournalFull, Ticket
 from gateway.guard.metrics import Metrics
-from gateway.guard.minutes import Minutes
-from gateway.guard.model import BusState, DeviceState, Sample
+from gateway.guard.model import BusState, DeviceState
 from gateway.guard.outlet import Outlet
 from gateway.guard.panel import Panel
 from gateway.guard.recorder import FactRecorder
 from gateway.guard.service import Service
-from gateway.guard.state import OutletState, Phase
+from gateway.guard.state import Phase
 from gateway.guard.state_lock import StateLock
 from gateway.guard.views import Views
 from gateway.link.journal import JournalReader, journal_path
-from gateway.link.records import MinuteRecord, RequestRecord
+from gateway.link.records import RequestRecord
 from gateway.runtime import loop_lag, sd_notify
 from gateway.runtime.swift import favour_the_loop
+from gateway.runtime.version import program_version
 
 log = logging.getLogger(__name__)
 
 TICK_MS = 1_000
 """Every outlet's timers are looked at once in this time, a slice of them at a time."""
 TICK_SLICES = 100
-COUNT_AFTER_S = 0.004
-"""Samples are counted so much later than they are judged."""
-FLIGHTS_AT_ONCE = 8
-"""Flight records that are closed in one slice of a tick: when all outlets stop, so do these."""
 FIRST_READ_S = 5.0
 """How long a start waits for every bus to be read once."""
 FIRST_WRITE_S = 10.0
@@ -84,35 +80,31 @@ class Guard:
             flights_bytes=settings.flights.max_mb * 1024 * 1024,
             largest_bytes=settings.journal_max_mb * 1024 * 1024,
         )
-        path = journal_path(state_dir)
-        self.journal = Journal(path, keep=keep)
-        now = self.clock.now()
-        with JournalReader(path) as reader:
-            latched = list(reader.latches())
-            latches = latches_of(site, latched, now)
-            locks = [record.scope for record in reader.locks()]
-            leases = reader.leases()
-            self._interrupted = [lease.outlet for lease in leases]
-            self._first = first_entry(
-                reader, leases, now, version=self.version, boot_id=self.boot_id
+        self.journal = Journal(journal_path(state_dir), keep=keep)
+        with JournalReader(self.journal.path) as reader:
+            self._past = past_of(
+                reader, site, self.clock.now(), version=self.version, boot_id=self.boot_id
             )
-        self.flights = Flights(
+        flights = Flights(
             before_ms=settings.flights.before_s * 1000,
             after_ms=settings.flights.after_s * 1000,
             run=Run(site=site.id, version=self.version, boot_id=self.boot_id),
             put=self.journal.put_flight,
         )
-        self.recorder = FactRecorder(self.journal, self.clock, self._on_note, self._on_entry)
+        self.counting = Counting(self.journal, flights, self.clock, self._on_samples)
+        self.recorder = FactRecorder(
+            self.journal, self.clock, self._on_note, self.counting.on_entry
+        )
         self.fleet = Fleet(
             site,
             clock=self.clock,
             recorder=self.recorder,
             write_fact=self._write_fact,
-            on_sample=self._on_sample,
-            latches=latches,
-            locks=locks,
+            on_sample=self.counting.on_sample,
+            latches=self._past.latches,
+            locks=self._past.locks,
         )
-        self.grid = Grid(site, self.fleet, self.clock, self._write_entry, latched)
+        self.grid = Grid(site, self.fleet, self.clock, self._write_entry, self._past.latched)
         self.panel = Panel(
             site.interlocks,
             clock=self.clock,
@@ -140,10 +132,6 @@ class Guard:
             self.clock,
             lambda: circuit_views(self.grid),
         )
-        self._minutes = Minutes()
-        self._uncounted: list[tuple[Outlet, Sample | Alive]] = []
-        self._counting = False
-        self._miscounted = False
         self._stop = asyncio.Event()
         self.control = ControlServer(
             state_dir, site.guard.socket_group, self._service(), self.journal
@@ -155,7 +143,7 @@ class Guard:
         self.control.bind()
         self.journal.start()
         # Before anything else in the queue, so that nothing new is granted before it stands.
-        first = self.journal.put_urgent(self._first)
+        first = self.journal.put_urgent(self._past.first)
         try:
             await self._keep_safe(first)
         except BaseException:
@@ -206,72 +194,15 @@ class Guard:
         while True:
             for part in slices:
                 self.fleet.tick(part)
-                with self._told_once():
-                    self.flights.close_due(self.clock.now().mono_ms, FLIGHTS_AT_ONCE)
+                self.counting.close_due()
                 await asyncio.sleep(TICK_MS / 1000 / len(slices))
 
     def _find_answer(self, request_id: str) -> RequestRecord | None:
         with JournalReader(self.journal.path) as reader:
             return reader.request(request_id)
 
-    def _on_sample(self, outlet: Outlet, event: Sample | Alive) -> None:
-        """Note the sample for later: statistics wait until a cut-off it may cause has left."""
-        self._uncounted.append((outlet, event))
-        self._count_soon()
-
-    def _on_entry(
-        self, outlet: Outlet, notes: list[Note], before: OutletState, now: Now, ticket: Ticket
-    ) -> None:
-        """Note for later what the flight recorder has to keep."""
-        self.flights.happened(outlet, notes, before, now, ticket)
-        self._count_soon()
-
-    def _count_soon(self) -> None:
-        if not self._counting:
-            self._counting = True
-            asyncio.get_running_loop().call_later(COUNT_AFTER_S, self._count)
-
-    def _count(self) -> None:
-        """Count samples, gather minutes of outlets in use, and feed the flight recorder."""
-        self._counting = False
-        seen, self._uncounted = self._uncounted, []
-        with self._told_once():
-            self.flights.take(seen, self.clock.now())
-        samples = [(outlet, event) for outlet, event in seen if isinstance(event, Sample)]
-        self.metrics.samples(len(samples))
-        for outlet, sample in samples:
-            try:
-                self._gather(outlet, sample)
-            except Exception:  # statistics must neither end a run nor fill its log
-                if not self._miscounted:
-                    log.exception("outlet %s: a sample was not counted; told once", outlet.id)
-                self._miscounted = True
-
-    @contextlib.contextmanager
-    def _told_once(self) -> Iterator[None]:
-        """Go on without the flight recorder where it fails: outlets come first."""
-        try:
-            yield
-        except Exception:
-            if not self._miscounted:
-                log.exception("the flight recorder failed; told once")
-            self._miscounted = True
-
-    def _gather(self, outlet: Outlet, sample: Sample) -> None:
-        total_uj = outlet.state.energy.total_uj
-        if outlet.state.lease is not None and outlet.state.phase is not Phase.WAITING:
-            self._keep(self._minutes.add(outlet.id, sample, total_uj))
-        else:
-            self._keep(self._minutes.close(outlet.id, total_uj))
-
-    def _keep(self, minute: MinuteRecord | None) -> None:
-        if minute is None:
-            return
-        try:
-            self.journal.put(Entry((), (minute,)))
-        except JournalFull:
-            # Aggregates are the first to go when the disk can't follow.
-            log.debug("a minute of %s was not kept", minute.outlet)
+    def _on_samples(self, count: int) -> None:
+        self.metrics.samples(count)
 
     def _on_note(self, note: Note) -> None:
         self.metrics.note(note)
@@ -312,7 +243,7 @@ class Guard:
 
     def _switch_interrupted_off(self) -> None:
         """Tell what was on to go off before it is read: perhaps it can't be read any more."""
-        for outlet_id in self._interrupted:
+        for outlet_id in self._past.interrupted:
             outlet = self.fleet.outlets.get(OutletId(outlet_id))
             if outlet is not None:
                 outlet.feed(RequestOff(actor="guard", reason=Reason.INTERRUPTED))
@@ -373,11 +304,7 @@ class Guard:
         ]
 
     async def _close(self) -> None:
-        self._count()
-        with self._told_once():
-            self.flights.close_all()
-        for minute in self._minutes.close_all():
-            self._keep(minute)
+        self.counting.close()
         now = self.clock.now()
         stopped = FactDraft(
             kind=FactKind.GUARD_STOPPED,
@@ -401,11 +328,3 @@ async def run_guard(site: Site, state_dir: Path) -> None:
     """Run the guard of a site until SIGTERM or SIGINT. Raises FixInstallation."""
     with StateLock(state_dir):
         await Guard(site, state_dir).run()
-
-
-def program_version() -> str:
-    """Return the version of the installed program, or ``0`` from a bare source tree."""
-    try:
-        return version("pilegate")
-    except PackageNotFoundError:
-        return "0"

@@ -1,11 +1,12 @@
-"""What a restarted guard says about the leases that its predecessor did not end.
+"""What a restarted guard finds of its predecessor, and says about the leases that it did not end.
 
 An outlet that was on stays off: ON is a new decision, with a new lease and all checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.config import Site
@@ -20,6 +21,34 @@ from gateway.link.journal import JournalReader
 from gateway.link.records import LatchRecord, LeaseRecord
 
 _DEFAULT_COOLDOWN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What an earlier run left behind."""
+
+    latched: Sequence[LatchRecord]
+    """Latches as they are written down, also those of circuits."""
+    latches: Mapping[str, Latch]
+    """Latches of outlets."""
+    locks: Sequence[str]
+    """Scopes that are locked."""
+    interrupted: Sequence[str]
+    """Outlets whose lease has not ended."""
+    first: Entry
+    """What the new run has to write down before anything else."""
+
+
+def past_of(reader: JournalReader, site: Site, now: Now, *, version: str, boot_id: str) -> Past:
+    """Read what an earlier run left."""
+    latched, leases = reader.latches(), reader.leases()
+    return Past(
+        latched=latched,
+        latches=latches_of(site, latched, now),
+        locks=[record.scope for record in reader.locks()],
+        interrupted=[lease.outlet for lease in leases],
+        first=first_entry(reader, leases, now, version=version, boot_id=boot_id),
+    )
 
 
 def first_entry(

@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +23,7 @@ from gateway.link.journal import journal_path
 from gateway.link.requests import Method
 from gateway.runtime.loop_lag import measure
 from gateway.runtime.sd_notify import notify, watchdog
+from gateway.runtime.version import program_version
 from gateway.serve.command_facts import CommandFacts
 from gateway.serve.commands import Commands
 from gateway.serve.delivery import Delivery
@@ -239,11 +239,3 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     return found
-
-
-def program_version() -> str:
-    """Give the installed version."""
-    try:
-        return version("pilegate")
-    except PackageNotFoundError:
-        return "0"

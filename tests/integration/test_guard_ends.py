@@ -56,7 +56,7 @@ def test_minutes_that_are_being_filled_are_written_at_the_end(tmp_path: Path) ->
     def stop(guard: Guard) -> None:
         sample = Sample(at_ms=1, utc_ms=MINUTE, power_w=100.0)
         for outlet in ("n1-1", "n2-6"):
-            guard._minutes.add(outlet, sample, 0)
+            guard.counting.minutes.add(outlet, sample, 0)
         guard.stop()
 
     asyncio.run(_run(tmp_path, stop))
@@ -73,10 +73,10 @@ def test_statistics_that_fail_are_told_once_and_stop_nothing(
         raise ZeroDivisionError
 
     def count(guard: Guard) -> None:
-        monkeypatch.setattr(guard._minutes, "close", broken)
+        monkeypatch.setattr(guard.counting.minutes, "close", broken)
         for at_ms in range(3):
             guard.fleet.on_sample(OUTLET, Sample(at_ms=at_ms, utc_ms=MINUTE, relay_on=False))
-            guard._count()
+            guard.counting.count()
         guard.stop()
 
     with caplog.at_level(logging.ERROR):
