@@ -90,10 +90,6 @@ class Lanes:
         return bool(self._cuts)
 
     @property
-    def cuts_waiting(self) -> int:
-        return len(self._cuts)
-
-    @property
     def ons(self) -> tuple[OutletId, ...]:
         """Outlets whose ON waits."""
         return tuple(self._ons)

@@ -38,8 +38,6 @@ class Polling:
     poll_ms: float
     pace: Pace | None
     """None: everything in every round."""
-    power_leads: bool
-    """Whether the power is read as often as the current."""
     command_ms: float
     """The longest command of the bus: there may be one between any two reads."""
 
@@ -123,7 +121,7 @@ def _polling(bus: Bus, site: Site, wire: Wire, command_ms: float, *, power: bool
     ladders = {
         device.id: _ladder(site, wire, device, power=power) for device in site.devices_on(bus.id)
     }
-    at_once = Polling(ladders, bus.poll_ms, None, power, command_ms)
+    at_once = Polling(ladders, bus.poll_ms, None, command_ms)
     if at_once.whole_ms <= bus.poll_ms:
         return at_once
     silence_ms = silence_of(bus, site)
@@ -132,7 +130,7 @@ def _polling(bus: Bus, site: Site, wire: Wire, command_ms: float, *, power: bool
     over_ms = oldest_ms(menus, wanted)[0] - LONGEST_SHARE * silence_ms
     least_ms = sum(menu.fast_ms for menu in menus)
     fast_ms = max(wanted.fast_ms - max(0.0, over_ms), least_ms)
-    return Polling(ladders, bus.poll_ms, Pace(fast_ms, max(SLOW_MS, fast_ms)), power, command_ms)
+    return Polling(ladders, bus.poll_ms, Pace(fast_ms, max(SLOW_MS, fast_ms)), command_ms)
 
 
 def _ladder(site: Site, wire: Wire, device: Device, *, power: bool) -> Ladder:

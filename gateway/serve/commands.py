@@ -28,9 +28,6 @@ from gateway.serve.tables import CommandRow, EventRow, JournalRow
 from gateway.serve.tokens import Caller
 from gateway.storage.engine import Database
 
-MOST_COMMANDS = 200
-"""Commands in one page."""
-
 MOST_WAITING = 100
 """Callers that wait for a verdict at the same time: half of the API's requests, so that an
 ``off`` always finds room."""

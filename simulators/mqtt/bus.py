@@ -23,7 +23,6 @@ TICK_PARTS = 10
 """Not all at once: commands that are to be stamped when they arrive would wait."""
 FIRST_RETRY_S = 0.5
 """Until a plug was connected once, it tries this often: the broker may start after it."""
-LEAVE_S = 1.0
 
 
 @dataclass(slots=True)

@@ -48,16 +48,3 @@ def parsed(payload: bytes) -> Any:
         return json.loads(payload)
     except (ValueError, RecursionError):
         return None
-
-
-def topic_matches(pattern: str, topic: str) -> bool:
-    """Say whether a topic falls under a subscription (MQTT 3.1.1, section 4.7)."""
-    wanted, given = pattern.split("/"), topic.split("/")
-    if topic.startswith("$") and wanted[0] in ("#", "+"):
-        return False
-    for index, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if index >= len(given) or level not in ("+", given[index]):
-            return False
-    return len(wanted) == len(given)

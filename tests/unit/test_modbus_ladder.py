@@ -106,7 +106,7 @@ def test_a_meter_without_current_leads_with_power() -> None:
 def test_power_leads_too_where_the_promise_needs_it() -> None:
     modules = module_site(LINE, *range(1, 17), kind=MODULE)
     assert modules.promise_cut_off_ms == 2_500
-    assert polling_of(LINE, modules).power_leads
+    assert polling_of(LINE, modules).leads(OutletId("m1-1"), Quantity.POWER_W)
     assert not polling_of(LINE, quiet(modules)).leads(OutletId("m1-1"), Quantity.POWER_W)
 
 

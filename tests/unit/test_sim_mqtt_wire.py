@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulators.mqtt import packets
 from simulators.mqtt.faults import PlugFault, PlugFaults, PlugTrouble
-from simulators.mqtt.message import Message, Outgoing, document, topic_matches
+from simulators.mqtt.message import Message, Outgoing, document
 from simulators.mqtt.packets import BadPacket, Login
 from tests.support.sim_plugs import PlugBench
 
@@ -64,21 +64,6 @@ def test_a_packet_that_would_never_end_is_refused() -> None:
         packets.take_packet(b"\x30\xff\xff\xff\xff\x01")
     with pytest.raises(BadPacket):
         packets.take_packet(b"\x30\xff\xff\xff\x7f")
-
-
-@pytest.mark.parametrize(
-    ("pattern", "topic", "matches"),
-    [
-        ("a/#", "a", True),
-        ("a/#", "a/b/c", True),
-        ("a/+", "a/b", True),
-        ("a/+", "a/b/c", False),
-        ("#", "$SYS/x", False),
-        ("a/b", "a/B", False),
-    ],
-)
-def test_topics_match_as_the_standard_says(pattern: str, topic: str, matches: bool) -> None:
-    assert topic_matches(pattern, topic) is matches
 
 
 def spoiled(kind: PlugFault, share: float = 1.0) -> list[Outgoing]:
