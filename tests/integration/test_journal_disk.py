@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from gateway.guard.journal_sql import write_entry
 from gateway.guard.journal_writer import Condition
 from gateway.link.journal import JournalReader
 from gateway.link.records import MinuteRecord
-from tests.support.journal import UTC_MS, entry
+from tests.support.journal import UTC_MS, entry, run_journal, until
 from tests.support.namespace import need_namespace, tell
 
 MINUTE = MinuteRecord(
@@ -32,24 +30,6 @@ MINUTE = MinuteRecord(
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "guard.db"
-
-
-def _run(path: Path, act: Callable[[Journal], Awaitable[None]], *, capacity: int = 2_048) -> None:
-    async def main() -> None:
-        journal = Journal(path, capacity=capacity)
-        journal.start()
-        try:
-            async with asyncio.timeout(60):
-                await act(journal)
-        finally:
-            await journal.close(30.0)
-
-    asyncio.run(main())
-
-
-async def _until(true: Callable[[], bool]) -> None:
-    while not true():
-        await asyncio.sleep(0.005)
 
 
 class Disk:
@@ -113,7 +93,7 @@ def test_a_commit_that_failed_and_may_be_there_is_written_once(
         with JournalReader(path) as reader:
             assert reader.facts_after(1, 1) == list(facts), "what was told is what is there"
 
-    _run(path, act)
+    run_journal(path, act)
     assert heard == [1, 2, 3]
     with JournalReader(path) as reader:
         assert [fact.seq for fact in reader.facts_after(0)] == [1, 2, 3]
@@ -141,12 +121,12 @@ def test_an_older_copy_of_the_journal_is_another_one(path: Path) -> None:
         _move(path, aside)
         _move(copy, path)
         waiting = journal.put(entry())
-        await _until(lambda: "is another journal" in journal.state.detail)
+        await until(lambda: "is another journal" in journal.state.detail)
         _move(path, copy)
         _move(aside, path)
         assert [fact.seq for fact in await waiting.durable()] == [2]
 
-    _run(path, act)
+    run_journal(path, act)
 
 
 def test_a_disk_that_hangs_is_told_by_figures(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +139,7 @@ def test_a_disk_that_hangs_is_told_by_figures(path: Path, monkeypatch: pytest.Mo
     async def act(journal: Journal) -> None:
         assert journal.figures().behind_s == 0
         waiting = journal.put(entry())
-        await _until(lambda: journal.figures().behind_s > 0)
+        await until(lambda: journal.figures().behind_s > 0)
         first = journal.put(entry())
         with pytest.raises(JournalFull):
             journal.put(entry())
@@ -167,10 +147,10 @@ def test_a_disk_that_hangs_is_told_by_figures(path: Path, monkeypatch: pytest.Mo
         hangs.set()
         await waiting.durable()
         await first.durable()
-        await _until(lambda: journal.figures().behind_s == 0)
+        await until(lambda: journal.figures().behind_s == 0)
 
     monkeypatch.setattr(journal_writer, "write_entry", write)
-    _run(path, act, capacity=1)
+    run_journal(path, act, capacity=1)
 
 
 def test_a_disk_that_is_never_done_does_not_keep_the_journal_from_being_pruned(
@@ -188,15 +168,15 @@ def test_a_disk_that_is_never_done_does_not_keep_the_journal_from_being_pruned(
                 journal._queue.put_urgent(entry())  # while one is written, the next one comes
             return write_entry(db, seq, what)
 
-        await _until(pruned.is_set)  # at the start
+        await until(pruned.is_set)  # at the start
         pruned.clear()
         monkeypatch.setattr(journal_writer, "write_entry", write)
         journal.put(entry())
-        await _until(pruned.is_set)
+        await until(pruned.is_set)
 
     monkeypatch.setattr(journal_writer, "CHORES_EVERY_S", 0.5)
     monkeypatch.setattr(journal_writer, "prune", prune)
-    _run(path, act)
+    run_journal(path, act)
 
 
 def test_a_reader_that_never_ends_is_told_before_the_disk_is_full(
@@ -220,10 +200,10 @@ def test_a_reader_that_never_ends_is_told_before_the_disk_is_full(
             assert long_bytes > 256 * 1024
             assert "guard.db-wal has grown to" in told()[0]
             reader.execute("ROLLBACK")
-        await _until(lambda: journal.figures().log_bytes <= 64 * 1024)
+        await until(lambda: journal.figures().log_bytes <= 64 * 1024)
 
     with caplog.at_level(logging.WARNING):
-        _run(path, act)
+        run_journal(path, act)
     assert len(told()) == 1
 
 

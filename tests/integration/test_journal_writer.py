@@ -5,7 +5,7 @@ import contextlib
 import errno
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -20,30 +20,12 @@ from gateway.guard.journal_sql import write_entry
 from gateway.guard.journal_writer import Condition
 from gateway.link.journal import SCHEMA_VERSION, JournalReader
 from gateway.link.records import LatchRecord
-from tests.support.journal import draft, entry
-
-
-def _run(path: Path, act: Callable[[Journal], Awaitable[None]], *, capacity: int = 2_048) -> None:
-    async def main() -> None:
-        journal = Journal(path, capacity=capacity)
-        journal.start()
-        try:
-            async with asyncio.timeout(60):
-                await act(journal)
-        finally:
-            await journal.close(30.0)
-
-    asyncio.run(main())
+from tests.support.journal import draft, entry, run_journal, until
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "guard.db"
-
-
-async def _until(true: Callable[[], bool]) -> None:
-    while not true():
-        await asyncio.sleep(0.005)
 
 
 def test_an_entry_is_readable_by_others_once_it_is_durable(path: Path) -> None:
@@ -53,7 +35,7 @@ def test_an_entry_is_readable_by_others_once_it_is_durable(path: Path) -> None:
         with JournalReader(path) as reader:
             assert reader.facts_after(0) == list(facts)
 
-    _run(path, act)
+    run_journal(path, act)
 
 
 def test_numbers_go_on_after_a_restart(path: Path) -> None:
@@ -64,7 +46,7 @@ def test_numbers_go_on_after_a_restart(path: Path) -> None:
         assert journal.last_seq == before + 1
 
     for _ in range(3):
-        _run(path, act)
+        run_journal(path, act)
     with JournalReader(path) as reader:
         assert reader.last_seq() == 3
 
@@ -88,9 +70,9 @@ def test_listeners_hear_every_fact_once_in_order_and_after_its_ticket(path: Path
             put(Entry((draft(n=n), draft(n=n)))).when_done(
                 lambda ticket: settled.extend(fact.seq for fact in ticket.facts or ())
             )
-        await _until(lambda: len(heard) >= 800)
+        await until(lambda: len(heard) >= 800)
 
-    _run(path, act)
+    run_journal(path, act)
     assert heard == list(range(1, 801))
 
 
@@ -116,7 +98,7 @@ def test_a_locked_file_is_tried_again_and_close_gives_up_in_time(path: Path) -> 
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             first = journal.put(entry())
-            await _until(lambda: journal.state.condition is Condition.RETRYING)
+            await until(lambda: journal.state.condition is Condition.RETRYING)
             assert "locked" in journal.state.detail
             other.execute("ROLLBACK")
             assert len(await first.durable()) == 1
@@ -160,7 +142,7 @@ def test_a_full_disk_refuses_leases_takes_cut_offs_and_loses_nothing(path: Path)
         assert seqs == list(range(2, len(tickets) + 2))
         assert journal.state.detail == ""
 
-    _run(path, act, capacity=100)
+    run_journal(path, act, capacity=100)
 
 
 def test_a_disk_that_fails_beneath_the_file_is_tried_again(
@@ -177,13 +159,13 @@ def test_a_disk_that_fails_beneath_the_file_is_tried_again(
         await journal.put(entry()).durable()
         failing[0] = True
         ticket = journal.put(entry())
-        await _until(lambda: journal.state.condition is Condition.RETRYING)
+        await until(lambda: journal.state.condition is Condition.RETRYING)
         assert "Input/output error: check the disk" in journal.state.detail
         failing[0] = False
         assert [fact.seq for fact in await ticket.durable()] == [2]
 
     monkeypatch.setattr(Path, "stat", stat)
-    _run(path, act)
+    run_journal(path, act)
 
 
 def test_an_error_of_the_guards_own_does_not_end_the_writing(
@@ -198,13 +180,13 @@ def test_an_error_of_the_guards_own_does_not_end_the_writing(
 
     async def act(journal: Journal) -> None:
         ticket = journal.put(entry())
-        await _until(lambda: journal.state.condition is Condition.RETRYING)
+        await until(lambda: journal.state.condition is Condition.RETRYING)
         assert "a fault of the guard" in journal.state.detail
         broken[0] = False
         assert [fact.seq for fact in await ticket.durable()] == [1]
 
     monkeypatch.setattr("gateway.guard.journal_writer.write_entry", write)
-    _run(path, act)
+    run_journal(path, act)
 
 
 def test_one_entry_that_can_never_be_written_holds_up_no_other(path: Path) -> None:
@@ -237,7 +219,7 @@ def test_one_entry_that_can_never_be_written_holds_up_no_other(path: Path) -> No
         assert seqs == [1, 2, 3, 4, 5, 6]
         assert journal.state.condition is Condition.OK
 
-    _run(path, act)
+    run_journal(path, act)
 
 
 def _move(path: Path, to: Path) -> None:
@@ -261,19 +243,19 @@ def test_a_file_taken_away_is_never_replaced_by_another_one(path: Path) -> None:
         await journal.put(entry()).durable()
         _move(path, aside)
         waiting = journal.put(entry())
-        await _until(lambda: "put it back" in journal.state.detail)
+        await until(lambda: "put it back" in journal.state.detail)
         assert journal.state.condition is Condition.FAILED
         with pytest.raises(FixInstallation, match="no journal"):
             JournalReader(path)
 
         _move(other, path)
-        await _until(lambda: "another journal" in journal.state.detail)
+        await until(lambda: "another journal" in journal.state.detail)
 
         _move(path, other)
         _move(aside, path)
         assert [fact.seq for fact in await waiting.durable()] == [2]
 
-    _run(path, act)
+    run_journal(path, act)
     with JournalReader(path) as reader:
         assert [fact.seq for fact in reader.facts_after(0)] == [1, 2]
 
@@ -283,7 +265,7 @@ def test_chores_run_beside_the_writing(path: Path) -> None:
         journal = Journal(path, keep=Keep(largest_bytes=1))
         journal.start()
         await journal.put(entry()).durable()
-        await _until(lambda: journal.figures().size_bytes > 0)
+        await until(lambda: journal.figures().size_bytes > 0)
         assert journal.figures().waiting == 0
         assert journal.figures().dropped_facts == 0
         await journal.close()

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
-import shutil
 import sys
 import time
 from collections import Counter
@@ -21,6 +19,7 @@ from pathlib import Path
 from gateway.core.errors import PilegateError
 from simulators.mqtt.faults import PlugFault
 from tests.bench.figures import table
+from tests.soak.folder import in_folder
 from tests.soak.health import Health
 from tests.support import run_claims as claims
 from tests.support.run_stage import SITES, Stage, on_stage, outlet_ids, play, until
@@ -71,14 +70,7 @@ class Mishaps:
 
 def soak_hour(minutes: float, seed: int) -> bool:
     """Soak for a while; say whether every promise was kept."""
-    folder = (Path(".bench") / secrets.token_hex(4)).absolute()
-    folder.mkdir(parents=True)
-    good = asyncio.run(_soak(folder, minutes * 60, seed))
-    if good:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are kept in {folder}")
-    return good
+    return in_folder(lambda folder: _soak(folder, minutes * 60, seed))
 
 
 async def _soak(folder: Path, seconds: float, seed: int) -> bool:

@@ -8,8 +8,6 @@ happen, and its facts must have neither gap nor duplicate.
 from __future__ import annotations
 
 import asyncio
-import secrets
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from tests.bench.figures import table
 from tests.bench.guard import guarding, switch_all_on
 from tests.bench.serial_line import simulating
 from tests.bench.sites import write_tcp_site
+from tests.soak.folder import in_folder
 from tests.soak.health import Health
 from tests.soak.trouble import Trouble
 
@@ -46,14 +45,7 @@ class Facts:
 
 def soak_wire(minutes: float, seed: int) -> bool:
     """Soak for a while; say whether every promise was kept. Raises BenchFailed, PilegateError."""
-    folder = (Path(".bench") / secrets.token_hex(4)).absolute()
-    folder.mkdir(parents=True)
-    good = asyncio.run(_soak(folder, minutes * 60, seed))
-    if good:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are kept in {folder}")
-    return good
+    return in_folder(lambda folder: _soak(folder, minutes * 60, seed))
 
 
 async def _soak(folder: Path, seconds: float, seed: int) -> bool:
