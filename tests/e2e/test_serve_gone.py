@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.errors import PilegateError
 from gateway.core.facts import FactKind
 from tests.support import run_claims as claims
 from tests.support.run_command import pilegate
 from tests.support.run_hostile import Silent
 from tests.support.run_stage import PATIENT, SITES, Stage, on_stage, play, until
+from tests.support.run_worst_troubles import serve_flooded, serve_killed, serve_stopped
 
 SEEN_WITHIN_S = 60.0
 ABOVE_A = 8.0
@@ -25,8 +24,6 @@ OVERLOAD_W = 3_000
 SOON_MS = 10_000
 """A cut-off is a poll's work: whoever waits for serve waits for its time-outs, or for ever."""
 LEASE_S = 4
-LISTING = 50
-IDLE = 100
 CROWD = 900
 
 Trouble = Callable[[Stage], AbstractAsyncContextManager[None]]
@@ -35,43 +32,6 @@ Trouble = Callable[[Stage], AbstractAsyncContextManager[None]]
 @asynccontextmanager
 async def quiet(_: Stage) -> AsyncIterator[None]:
     yield
-
-
-@asynccontextmanager
-async def stopped(stage: Stage) -> AsyncIterator[None]:
-    stage.programs.send("serve", signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        stage.programs.send("serve", signal.SIGCONT)
-
-
-@asynccontextmanager
-async def flooded(stage: Stage) -> AsyncIterator[None]:
-    """Have many list all outlets without a pause, and as many again do nothing."""
-    listed = 0
-
-    async def lists() -> None:
-        nonlocal listed
-        while True:
-            try:
-                answer = await stage.api.request("GET", "/v1/outlets?limit=200")
-            except PilegateError:
-                await asyncio.sleep(0.05)
-            else:
-                listed += answer.status == 200
-
-    silent = Silent()
-    await silent.open_tcp(stage.place.api_host, stage.place.api_port, IDLE)
-    clients = [asyncio.create_task(lists()) for _ in range(LISTING)]
-    try:
-        yield
-    finally:
-        for client in clients:
-            client.cancel()
-        await asyncio.gather(*clients, return_exceptions=True)
-        silent.close()
-    assert listed > LISTING
 
 
 @asynccontextmanager
@@ -89,21 +49,12 @@ async def crowded(stage: Stage) -> AsyncIterator[None]:
     assert stage.programs.pid("serve") == pid
 
 
-@asynccontextmanager
-async def killed(stage: Stage) -> AsyncIterator[None]:
-    await stage.programs.kill("serve")
-    try:
-        yield
-    finally:
-        await stage.programs.again("serve")
-
-
 TROUBLES: dict[str, tuple[Trouble, list[str]]] = {
     "quiet": (quiet, ["n1-1", "n2-1"]),
-    "stopped": (stopped, ["n1-2", "n2-2"]),
-    "flooded": (flooded, ["n1-3", "n2-3"]),
+    "stopped": (serve_stopped, ["n1-2", "n2-2"]),
+    "flooded": (serve_flooded, ["n1-3", "n2-3"]),
     "crowded": (crowded, ["n1-9", "n2-9"]),
-    "killed": (killed, ["n1-4", "n2-4"]),
+    "killed": (serve_killed, ["n1-4", "n2-4"]),
 }
 """What happens to serve, and the outlets, by RTU and by TCP, that are overloaded meanwhile."""
 
