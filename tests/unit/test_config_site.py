@@ -25,6 +25,13 @@ def test_the_realistic_example_raises_no_warning() -> None:
     assert load_site(SITES / "shed.yaml").warnings == ()
 
 
+def test_the_realistic_example_shows_a_feed_and_what_opens_outlets() -> None:
+    site = load_site(SITES / "shed.yaml")
+    (main,) = site.circuits
+    assert (main.id, main.power_w, len(main.outlets)) == ("main", 14_000, 24)
+    assert {each.id: len(each.outlets) for each in site.interlocks} == {"smoke": 24, "stop": 20}
+
+
 def test_both_demo_sites_have_the_same_outlets_with_the_same_limits() -> None:
     tcp, rtu = load_site(SITES / "demo-tcp.yaml"), load_site(SITES / "demo-rtu.yaml")
     assert tcp.outlets == rtu.outlets
