@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from drivers.modbus.plan import BusPlan, plan_bus
+from gateway.commands.columns import columns
 from gateway.config import Bus, RtuBus, Site
 
 
@@ -96,11 +97,8 @@ def _device_rows(plan: BusPlan) -> Iterable[Sequence[str]]:
 
 
 def _print(rows: Iterable[Sequence[str]]) -> None:
-    table = list(rows)
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(f"  {'  '.join(cells)}".rstrip())
+    for line in columns(rows, "  "):
+        click.echo(line)
 
 
 def _broken(plan: BusPlan, site: Site) -> Iterable[str]:

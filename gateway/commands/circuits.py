@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from gateway.commands.ask import ask
+from gateway.commands.columns import columns
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.link.circuits import CircuitState, CircuitView
 from gateway.link.requests import CircuitsAnswer, Method
@@ -31,10 +32,8 @@ def circuits(settings: Settings, *, as_json: bool) -> None:
         ("circuit", "state", "load", "limit", "on", "waiting", "contactor", "note")
     ]
     rows += [_row(view, _depth(view, views)) for view in views]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    for line in columns(rows):
+        click.echo(line)
 
 
 def _depth(view: CircuitView, views: Sequence[CircuitView]) -> int:

@@ -11,7 +11,7 @@ import click
 
 from gateway.commands.failure import Exit, Unsuccessful
 from gateway.commands.settings import Settings, global_options, pass_settings
-from gateway.commands.show import clock_time, date_time
+from gateway.commands.show import moment
 from gateway.core.errors import CorrectInput, NotKnown
 from gateway.core.facts import FactKind
 from gateway.link.flight import FlightHead
@@ -135,9 +135,8 @@ def _lines(journal: JournalReader, heads: Iterator[FlightHead]) -> Iterator[str]
 
 
 def _line(head: FlightHead) -> str:
-    when = f"{date_time(head.utc_ms)}{clock_time(head.utc_ms)[5:]}"
     unsure = "" if head.quality == "synced" else f"  (clock {head.quality})"
     return (
-        f"{head.seq:>6}  {when}  {head.kind:<12}  {head.outlet}  {head.reason}"
+        f"{head.seq:>6}  {moment(head.utc_ms)}  {head.kind:<12}  {head.outlet}  {head.reason}"
         f"  {head.samples} samples{unsure}"
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import click
 
 from gateway.commands.ask import ask
+from gateway.commands.columns import columns
 from gateway.commands.settings import Settings, global_options, pass_settings
+from gateway.commands.show import moment
 from gateway.link.interlocks import InterlockView
 from gateway.link.requests import InterlocksAnswer, Method
 
@@ -27,12 +28,10 @@ def interlocks(settings: Settings, *, as_json: bool) -> None:
     if not views:
         click.echo("no interlocks: the site file has none (interlocks:)")
         return
-    rows: list[tuple[str, ...]] = [("interlock", "watches", "state", "since (UTC)", "opens")]
+    rows: list[tuple[str, ...]] = [("interlock", "watches", "state", "since", "opens")]
     rows += [_row(view) for view in views]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    for line in columns(rows):
+        click.echo(line)
 
 
 def _row(view: InterlockView) -> tuple[str, ...]:
@@ -44,10 +43,6 @@ def _row(view: InterlockView) -> tuple[str, ...]:
         view.interlock,
         view.watches.replace("_", " "),
         f"{view.state}{cause}",
-        "" if view.since_utc_ms is None else _time(view.since_utc_ms),
+        "" if view.since_utc_ms is None else moment(view.since_utc_ms),
         opens,
     )
-
-
-def _time(utc_ms: int) -> str:
-    return datetime.fromtimestamp(utc_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from drivers.mqtt.plan import MqttPlan, PlugPlan, plan_mqtt
+from gateway.commands.columns import columns
 from gateway.config import MqttBus, Site
 
 
@@ -52,11 +53,8 @@ def _rows(plan: MqttPlan) -> Iterable[Sequence[str]]:
 
 
 def _print(rows: Iterable[Sequence[str]]) -> None:
-    table = list(rows)
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(f"  {'  '.join(cells)}".rstrip())
+    for line in columns(rows, "  "):
+        click.echo(line)
 
 
 def _broken(bus: MqttBus, plug: PlugPlan) -> str:

@@ -11,6 +11,7 @@ import click
 from drivers.modbus.frames import Request
 from drivers.modbus.likeness import Reading, every_read, readings
 from drivers.modbus.visit import Visit
+from gateway.commands.columns import columns
 from gateway.commands.failure import Unsuccessful
 from gateway.commands.line import Parity, bus_at, is_place, refuse_while_guarded, say_it_once, where
 from gateway.commands.profile_file import modbus_profile
@@ -112,10 +113,8 @@ def _print(rows: Sequence[Row]) -> None:
             )
             for reading in found
         ]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(f"  {'  '.join(cells)}".rstrip())
+    for line in columns(table, "  "):
+        click.echo(line)
 
 
 def raw(reading: Reading) -> str:

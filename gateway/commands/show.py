@@ -153,6 +153,11 @@ def _course(data: Mapping[str, Any]) -> str:
     return f"from {power(fell)} W {how} to {level},"
 
 
+def moment(utc_ms: int) -> str:
+    """Write a local date and time with seconds: ``2026-11-22 14:05:09``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(utc_ms / 1000))
+
+
 def date_time(utc_ms: int) -> str:
     """Write a local date and time: ``2026-11-22 14:05``."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(utc_ms / 1000))
