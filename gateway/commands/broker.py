@@ -95,7 +95,7 @@ def _chosen(settings: Settings, listen: str | None, users_file: Path | None) -> 
     from dataclasses import replace  # noqa: PLC0415 - only here
 
     from gateway.config import BrokerSettings  # noqa: PLC0415 - pydantic is slow to import
-    from gateway.config.site_file import is_loopback, split_listen  # noqa: PLC0415
+    from gateway.config.settings_file import is_loopback, split_listen  # noqa: PLC0415
 
     if listen is None:
         chosen = _site_broker(settings)

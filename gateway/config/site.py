@@ -11,28 +11,29 @@ from typing import Any
 from gateway.config.channel import Channel
 from gateway.config.findings import Findings
 from gateway.config.merge import Layer, read_layer
-from gateway.config.site_buses import Hardware, read_folders, read_hardware
-from gateway.config.site_circuits import read_circuits, warn_of_budgets
-from gateway.config.site_file import (
-    FilePath,
+from gateway.config.settings_file import (
     FlightsItem,
     GuardItem,
-    PromiseItem,
     ServeItem,
-    SiteHead,
-    SiteItem,
     is_loopback,
     split_listen,
 )
+from gateway.config.settings_model import (
+    BrokerSettings,
+    FlightSettings,
+    GuardSettings,
+    ServeSettings,
+    TlsFiles,
+)
+from gateway.config.site_buses import Hardware, read_folders, read_hardware
+from gateway.config.site_circuits import read_circuits, warn_of_budgets
+from gateway.config.site_file import PromiseItem, SiteHead, SiteItem
 from gateway.config.site_interlocks import read_interlocks
 from gateway.config.site_limits import resolve_outlets
 from gateway.config.site_model import (
     AnyBus,
-    BrokerSettings,
     Bus,
     Device,
-    FlightSettings,
-    GuardSettings,
     MqttBus,
     MqttDevice,
     MqttTls,
@@ -40,14 +41,13 @@ from gateway.config.site_model import (
     Pile,
     Point,
     RtuBus,
-    ServeSettings,
     Site,
     Station,
     TcpBus,
-    TlsFiles,
 )
 from gateway.config.site_mqtt import read_broker
 from gateway.config.site_outlets import Ends, Layout, OutletDraft, read_layout
+from gateway.config.site_words import FilePath
 from gateway.config.yaml_source import Source, key_text, read_yaml
 from gateway.core.errors import CorrectFiles, Problem
 

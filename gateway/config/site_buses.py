@@ -12,18 +12,10 @@ from gateway.config.explain import nearest
 from gateway.config.findings import Claims, Findings
 from gateway.config.merge import Layer
 from gateway.config.profile_files import LoadedPlug, LoadedProfile, ProfileFolders
-from gateway.config.site_file import (
-    LOCAL_HOST,
-    BusItem,
-    DeviceItem,
-    FilePath,
-    MqttItem,
-    PlugItem,
-    RtuItem,
-    TcpItem,
-)
+from gateway.config.site_file import BusItem, DeviceItem, MqttItem, PlugItem, RtuItem, TcpItem
 from gateway.config.site_model import AnyBus, Bus, Device, MqttBus, MqttDevice, RtuBus, TcpBus
 from gateway.config.site_mqtt import check_power_on, check_topic, read_mqtt_bus
+from gateway.config.site_words import LOCAL_HOST, FilePath
 from gateway.config.yaml_source import KeyPath
 from gateway.core.ids import BusId, DeviceId
 

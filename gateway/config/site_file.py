@@ -6,7 +6,6 @@ an error in one part does not hide the errors in the others.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -15,22 +14,15 @@ from gateway.config.circuit_file import CircuitItem
 from gateway.config.interlock_file import InterlockItem
 from gateway.config.patterns import (
     CLIENT_PATTERN,
-    GROUP_PATTERN,
     HOST_PATTERN,
     TOPIC_PATTERN,
 )
 from gateway.config.profile import LIMITS_SCHEMA, FileModel
-from gateway.config.site_words import ChannelItem, ChannelNumber, Name, Title
+from gateway.config.settings_file import BrokerItem, GuardItem, ServeItem
+from gateway.config.site_words import ChannelItem, ChannelNumber, FilePath, Name, Title
 
 MIN_POLL_MS = 50
 MAX_POLL_MS = 60_000
-LOCAL_HOST = "localhost"
-
-
-def _printable(path: str) -> str:
-    if not path.isprintable():
-        raise ValueError("a path holds no control characters")
-    return path
 
 
 def _absolute(port: str) -> str:
@@ -41,45 +33,12 @@ def _absolute(port: str) -> str:
     return port
 
 
-def _database(url: str) -> str:
-    if not url.startswith(("sqlite:///", "postgresql://")):
-        raise ValueError("expected a URL that begins with sqlite:/// or postgresql://")
-    return url
-
-
-def split_listen(listen: str) -> tuple[str, int]:
-    """Take ``host:port`` or ``[host]:port`` apart. Raises ValueError with a line for people."""
-    host, colon, port = listen.rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
-        raise ValueError(f"expected host:port such as 127.0.0.1:8480, not {listen[:60]!r}")
-    return host, int(port)
-
-
 def _topic(topic: str) -> str:
     if topic.startswith(("/", "$")) or topic.endswith("/") or "//" in topic:
         raise ValueError("a topic has no empty parts, and does not begin with $")
     return topic
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach ``host``."""
-    if host.lower() == LOCAL_HOST:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _listen(listen: str) -> str:
-    split_listen(listen)
-    return listen
-
-
-FilePath = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_printable)]
-LISTEN_FORM: dict[str, Any] = {"pattern": r":[0-9]{1,5}$"}
-"""What an editor can check of it; the rest is ``split_listen``."""
 LimitsData = Annotated[Any, WithJsonSchema(LIMITS_SCHEMA)]
 PollMs = Annotated[int, Field(ge=MIN_POLL_MS, le=MAX_POLL_MS, examples=[1_000])]
 TimeoutMs = Annotated[int, Field(ge=5, le=10_000, examples=[200])]
@@ -99,75 +58,6 @@ class PromiseItem(FileModel):
 
     cut_off_ms: int = Field(default=2_500, ge=100, le=60_000)
     """Longest time from an overload to its off frame, in ms."""
-
-
-class FlightsItem(FileModel):
-    """Flight recorder: samples before and after every end, cut-off and alarm."""
-
-    before_s: int = Field(default=120, ge=10, le=600)
-    """How long before it samples are kept, in s."""
-    after_s: int = Field(default=60, ge=5, le=600)
-    """How long after it, in s."""
-    max_mb: int = Field(default=64, ge=1, le=100_000)
-    """Largest size of all records, in MB; it counts towards journal_max_mb."""
-    retention_days: int = Field(default=30, ge=1, le=3_650)
-    """How long records are kept, in days."""
-
-
-class GuardItem(FileModel):
-    """Settings of the guard process."""
-
-    socket_group: str | None = Field(default=None, pattern=GROUP_PATTERN)
-    """Members of this group may use the control socket."""
-    journal_max_mb: int = Field(default=512, ge=16, le=1_000_000)
-    """Largest size of the journal, in MB."""
-    minutes_retention_days: int = Field(default=30, ge=1, le=3_650)
-    """How long minute aggregates are kept, in days."""
-    flights: FlightsItem | None = None
-    """Flight recorder."""
-
-
-class TlsItem(FileModel):
-    """Certificate and key of a server, PEM; relative to the site file."""
-
-    cert: FilePath
-    """Certificate chain."""
-    key: FilePath
-    """Private key."""
-
-
-class ServeItem(FileModel):
-    """Settings of the serve process."""
-
-    listen: Annotated[str, AfterValidator(_listen)] = Field(
-        default="127.0.0.1:8480",
-        examples=["127.0.0.1:8480", "[::1]:8480"],
-        json_schema_extra=LISTEN_FORM,
-    )
-    """Address and port of the API; other than loopback only with tls."""
-    database: Annotated[str, AfterValidator(_database)] = Field(
-        default="sqlite:///serve.db",
-        examples=["sqlite:///serve.db"],
-        json_schema_extra={"pattern": "^(sqlite:///|postgresql://)"},
-    )
-    """URL of the business database; a relative SQLite file lies in the state directory."""
-    tls: TlsItem | None = None
-    """Certificate and key; without them the API speaks plain HTTP, on loopback only."""
-    events_retention_days: int = Field(default=400, ge=7, le=3_650)
-    """How long events and finished commands are kept, in days."""
-
-
-class BrokerItem(FileModel):
-    """The embedded MQTT broker."""
-
-    listen: Annotated[str, AfterValidator(_listen)] = Field(
-        default="127.0.0.1:1883", examples=["127.0.0.1:1883"], json_schema_extra=LISTEN_FORM
-    )
-    """Address and port; other than loopback only with tls or users_file."""
-    users_file: FilePath | None = None
-    """Lines of name:password-hash; relative to the site file. Without it anybody may connect."""
-    tls: TlsItem | None = None
-    """Certificate and key of the broker."""
 
 
 class RtuItem(FileModel):

@@ -9,8 +9,10 @@ from pathlib import Path
 from gateway.config.findings import Findings
 from gateway.config.mqtt_checks import FULL_TOPIC
 from gateway.config.mqtt_profile import Family, MqttProfile, PowerOn
-from gateway.config.site_file import BrokerItem, MqttItem, PlugItem, is_loopback, split_listen
-from gateway.config.site_model import BrokerSettings, MqttBus, MqttTls, TlsFiles
+from gateway.config.settings_file import BrokerItem, is_loopback, split_listen
+from gateway.config.settings_model import BrokerSettings, TlsFiles
+from gateway.config.site_file import MqttItem, PlugItem
+from gateway.config.site_model import MqttBus, MqttTls
 from gateway.config.yaml_source import KeyPath
 from gateway.core.ids import BusId
 
