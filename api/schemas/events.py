@@ -86,7 +86,10 @@ class EventOut(Output):
         description="How far the time can be trusted: `synced`, `unsynced`, `unset`."
     )
     kind: str = Field(description="What happened.", examples=["outlet.cut"])
-    subject: str = Field(description="What it is about.", examples=["outlet/n1-3"])
+    subject: str = Field(
+        description="What it is about: what it is and its id, or `guard`.",
+        examples=["outlet/n1-3", "pile/n1", "circuit/main", "interlock/smoke"],
+    )
     actor: str = Field(description="Who did it.", examples=["guard", "api:till"])
     reason: str = Field(description="Why; empty: there is none.", examples=["full"])
     data: dict[str, Any] = Field(description="By kind; units stand in the names.")

@@ -34,6 +34,7 @@ from gateway.guard.model import Lease
 from gateway.guard.outlet import Outlet
 from gateway.guard.pacing import Pacing
 from gateway.guard.recorder import FactRecorder
+from gateway.guard.requests import tripped_line
 from gateway.guard.state import Phase
 from gateway.link.messages import Outcome, Target, TargetKind
 from gateway.link.records import LockRecord, RequestRecord
@@ -207,8 +208,7 @@ class Commands:
         circuit = CircuitId(request.target.id)
         tripped = self._tripped_over(circuit)
         if tripped:
-            why = f"interlock {', '.join(tripped)} is tripped or can't be read: look there"
-            return (Verdict(request.target.id, Outcome.REFUSED, why),)
+            return (Verdict(request.target.id, Outcome.REFUSED, tripped_line(tripped)),)
         try:
             if not grid.release(circuit, request.actor, request.reason, on_site=request.on_site):
                 return ()

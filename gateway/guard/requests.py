@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from gateway.core.facts import FactKind
@@ -81,7 +82,7 @@ def why_not(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] 
         }[state.latch.release]
         return "latched", f"cut off because of {state.latch.reason}: {who}"
     if state.trips:
-        return "interlock", _tripped(state)
+        return "interlock", tripped_line(state.trips)
     if state.locks:
         return "locked", f"locked by {', '.join(sorted(state.locks))}: unlock it first"
     if state.phase is Phase.STOPPING and state.lease is None:
@@ -104,8 +105,9 @@ def _present(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str]
     return None
 
 
-def _tripped(state: OutletState) -> str:
-    return f"interlock {', '.join(sorted(state.trips))} is tripped or can't be read: look there"
+def tripped_line(interlocks: Iterable[str]) -> str:
+    """Say to a person which interlocks forbid it."""
+    return f"interlock {', '.join(sorted(interlocks))} is tripped or can't be read: look there"
 
 
 def _not_measured(state: OutletState, lease: Lease) -> tuple[str, str] | None:
@@ -317,7 +319,7 @@ def reset(turn: Turn, request: RequestReset) -> None:
             f"cut off because of {held.reason}: only a person at the outlet may reset it, on site",
         )
     elif turn.state.trips:
-        turn.refuse("interlock", _tripped(turn.state))
+        turn.refuse("interlock", tripped_line(turn.state.trips))
     elif turn.state.phase is not Phase.OFF or not _seen_off(turn):
         turn.refuse("not_off", "samples do not show it off yet: the cause is still there")
     else:
