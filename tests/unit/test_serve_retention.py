@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from gateway.core.clock import EARLIEST_UTC_MS
+from gateway.core.clock import EARLIEST_UTC_MS, Now
 from gateway.serve import retention
 from gateway.serve.events import Wanted, first_position, read_events
 from gateway.serve.retention import DAY_MS, Retention
@@ -157,6 +157,23 @@ def replace_time(row: EventRow, utc_ms: int) -> EventRow:
     return row
 
 
+class WatchedClock(HandClock):
+    """Knows how often somebody has looked at it."""
+
+    looks = 0
+
+    def now(self) -> Now:
+        self.looks += 1
+        return super().now()
+
+    async def looked_at(self) -> None:
+        """Wait until a whole turn was taken by it: each looks once or twice."""
+        enough = self.looks + 4
+        async with asyncio.timeout(30):
+            while self.looks < enough:
+                await asyncio.sleep(0.005)
+
+
 def test_a_clock_that_was_just_moved_deletes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,14 +182,14 @@ def test_a_clock_that_was_just_moved_deletes_nothing(
     async def main() -> None:
         async with open_database_in(tmp_path) as database:
             await _fill(database, [_event(n, 1.0) for n in range(1, 4)])
-            clock = HandClock(utc_ms=NOW + 1_000 * DAY_MS)
+            clock = WatchedClock(utc_ms=NOW + 1_000 * DAY_MS)
             task = asyncio.create_task(Retention(database, clock, DAYS).run())
-            await asyncio.sleep(0.1)
+            await clock.looked_at()
             assert await _positions(database) == [1, 2, 3]
             clock.utc_ms = NOW
-            await asyncio.sleep(0.1)
+            await clock.looked_at()
             clock.go(3_700)
-            await asyncio.sleep(0.1)
+            await clock.looked_at()
             assert await _positions(database) == [1, 2, 3], "set right again, nothing was old"
             task.cancel()
 
