@@ -111,10 +111,15 @@ def opened_of(circuit: CircuitId, records: Iterable[LatchRecord], now: Now) -> O
     """Rebuild from the journal why a contactor was opened, if it was."""
     for record in records:
         if record.outlet == f"circuit/{circuit}":
+            evidence = dict(record.evidence)
+            try:
+                reason = Reason(record.reason)
+            except ValueError:  # another version's word: it stays open all the same
+                reason, evidence["written_as"] = Reason.INTERRUPTED, record.reason
             return Opened(
-                reason=Reason(record.reason),
+                reason=reason,
                 since_ms=now.mono_ms,
                 since_utc_ms=record.since_utc_ms,
-                evidence=dict(record.evidence),
+                evidence=evidence,
             )
     return None
