@@ -65,11 +65,13 @@ class State(NamedTuple):
     """Since when the input has said that it is tripped."""
     cause: Cause | None = None
     """Why it is tripped; None: it is not, or was not read yet."""
+    was_well: bool = False
+    """Whether its input ever said that all is well: until then no delay is owed to it."""
 
     @property
     def is_clear(self) -> bool:
-        """Whether it was read, and is not tripped."""
-        return self.heard_ms is not None and self.cause is None
+        """Whether it was read as well, and is not tripped."""
+        return self.was_well and self.cause is None
 
 
 def read(state: State, rule: Rule, *, input_on: bool, at_ms: int) -> State:
@@ -78,7 +80,7 @@ def read(state: State, rule: Rule, *, input_on: bool, at_ms: int) -> State:
         return state
     state = state._replace(heard_ms=at_ms)
     if input_on is not rule.trips_when_on:
-        return state._replace(says_so_since_ms=None, cause=None)
+        return state._replace(says_so_since_ms=None, cause=None, was_well=True)
     since_ms = at_ms if state.says_so_since_ms is None else state.says_so_since_ms
     state = state._replace(says_so_since_ms=since_ms)
     if at_ms - since_ms >= rule.delay_s * 1000:

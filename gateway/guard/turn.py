@@ -73,17 +73,19 @@ def stop(
     An OFF that is on its way, of an outlet whose lease was to wait, goes on as it is.
     """
     phase = turn.state.phase
+    # What is cut is told to open even where nothing was told to close.
+    is_unswitched = phase in UNSWITCHED and action is not Action.CUT
     if phase is Phase.STOPPING and turn.state.stop is not None:
         off = turn.state.stop
         off = replace(off, request_id=request_id or off.request_id)
         end_lease(turn, reason, action=action, evidence=evidence, actor=actor)
         turn.state = turn.state._replace(stop=off)
         return
-    if phase not in UNSWITCHED:
+    if not is_unswitched:
         # First of all effects: the OFF leaves before anything is written down.
         turn.effects.insert(0, SwitchOff(urgent=True))
     end_lease(turn, reason, action=action, evidence=evidence, actor=actor)
-    if phase in UNSWITCHED:
+    if is_unswitched:
         turn.state = turn.state._replace(phase=Phase.OFF, phase_ms=turn.now.mono_ms)
         if request_id is not None:
             # Nothing is switched on, so whoever asked for OFF has it already.
@@ -156,12 +158,17 @@ def act(turn: Turn, finding: Finding) -> None:
 
 
 def latch(turn: Turn, finding: Finding, lease_id: str | None = None) -> None:
-    """Keep the outlet off until released. A stricter latch is never replaced by a looser one."""
-    held = turn.state.latch
-    if held is not None and (
-        held.reason is finding.reason or STRICTNESS[held.release] >= STRICTNESS[finding.release]
-    ):
+    """Keep the outlet off until released. A stricter latch is never replaced by a looser one.
+
+    A weld is told whatever is latched: it is what opens the contactor, and keeps it open.
+    """
+    held, releasing = turn.state.latch, finding.release
+    if held is not None and held.reason is finding.reason:
         return
+    if held is not None and STRICTNESS[held.release] >= STRICTNESS[releasing]:
+        if finding.reason is not Reason.WELDED:
+            return
+        releasing = held.release
     evidence = {
         **finding.evidence,
         "samples": Recent(turn.state.recent, turn.now.mono_ms),
@@ -169,14 +176,14 @@ def latch(turn: Turn, finding: Finding, lease_id: str | None = None) -> None:
     turn.state = turn.state._replace(
         latch=Latch(
             reason=finding.reason,
-            release=finding.release,
+            release=releasing,
             since_ms=turn.now.mono_ms,
             since_utc_ms=turn.now.utc_ms,
             cooldown_s=finding.cooldown_s,
             evidence=evidence,
         ),
     )
-    data: dict[str, Any] = {"release": finding.release.value, "evidence": evidence}
+    data: dict[str, Any] = {"release": releasing.value, "evidence": evidence}
     if lease_id is not None:
         data["lease_id"] = lease_id
     turn.note(FactKind.OUTLET_CUT, finding.reason, data=data)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.core.facts import FactKind
 from gateway.core.reasons import Reason
 from gateway.guard.effects import Refusal, SwitchOff, SwitchOn
-from gateway.guard.events import RequestReset, Tripped, Untripped
+from gateway.guard.events import LeaseDurable, RequestOn, RequestReset, Tripped, Untripped
 from gateway.guard.interlocks import Cause, Rule, State, alive, read, wait
 from gateway.guard.limits import Release
 from gateway.guard.state import Phase
@@ -56,6 +56,14 @@ def test_a_contact_that_bounces_does_not_trip_and_one_that_stays_does() -> None:
     state = read(state, BOUNCING, input_on=False, at_ms=6_000)
     assert wait(state, BOUNCING, 7_999).cause is None
     assert wait(state, BOUNCING, 8_000).cause is Cause.INPUT
+
+
+def test_an_input_that_says_so_from_the_first_read_is_never_clear() -> None:
+    state = read(State(0), BOUNCING, input_on=False, at_ms=1_000)
+    assert not state.is_clear
+    assert not wait(state, BOUNCING, 2_000).is_clear
+    assert wait(state, BOUNCING, 3_000).cause is Cause.INPUT
+    assert read(state, BOUNCING, input_on=True, at_ms=2_500).is_clear
 
 
 STEPS = st.lists(
@@ -118,6 +126,30 @@ def test_an_outlet_that_is_off_is_told_to_open_all_the_same() -> None:
     machine.sample()
     assert machine.feed(SMOKE)[0] == SwitchOff(urgent=True)
     assert machine.cuts() == ["fire"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_an_outlet_whose_lease_has_not_begun_is_told_to_open_all_the_same(waits: bool) -> None:
+    machine = Machine()
+    machine.state = machine.state._replace(is_fed=waits)
+    machine.sample()
+    machine.feed(RequestOn(lease=machine.lease()))
+    machine.feed(LeaseDurable(lease_id="lease-1")) if waits else None
+    assert machine.state.phase is (Phase.WAITING if waits else Phase.GRANTED)
+    assert machine.feed(SMOKE)[0] == SwitchOff(urgent=True)
+    assert (machine.cuts(), machine.ends()) == (["fire"], ["fire"])
+    machine.sample()
+    assert machine.state.phase is Phase.OFF
+
+
+def test_a_weld_is_told_although_an_interlock_has_latched() -> None:
+    machine = charging()
+    machine.feed(SMOKE)
+    for _ in range(5):
+        machine.sample(150.0, relay_on=False)
+    assert machine.cuts() == ["fire", "welded"]
+    assert machine.state.latch is not None
+    assert machine.state.latch.release is Release.ON_SITE
 
 
 def test_it_stays_off_while_it_is_tripped_whoever_asks() -> None:
