@@ -22,7 +22,9 @@ class Interlock:
     outlets: tuple[OutletId, ...]
     """In the order of the site file."""
     circuits: tuple[CircuitId, ...]
-    """Whose contactors it opens, where they have one."""
+    """Whose contactors it opens: their own, else the nearest above, else those beneath."""
+    holds: frozenset[CircuitId]
+    """Circuits whose contactors stay open while it is tripped, or was not read yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

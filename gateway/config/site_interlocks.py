@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.config.circuit_model import Circuit
 from gateway.config.findings import Findings
@@ -81,7 +81,25 @@ class _Reader:
             ),
             outlets=tuple(outlet for outlet in self._targets.outlets if outlet in outlets),
             circuits=tuple(circuits),
+            holds=frozenset(self._held(circuits)),
         )
+
+    def _held(self, named: Sequence[CircuitId]) -> Iterator[CircuitId]:
+        """Give what is fed through the named circuits, and the contactor that opens them."""
+        for circuit in self._circuits.values():
+            line = [each.id for each in self._above(circuit)]
+            if any(name in line for name in named):
+                yield circuit.id
+        for name in named:
+            line = self._above(self._circuits[name])
+            yield from [each.id for each in line if each.contactor is not None][:1]
+
+    def _above(self, circuit: Circuit) -> list[Circuit]:
+        """Give a circuit and those that feed it, upwards."""
+        line = [circuit]
+        while line[-1].parent is not None:
+            line.append(self._circuits[line[-1].parent])
+        return line
 
 
 def _beneath(circuits: Sequence[Circuit]) -> dict[str, Sequence[OutletId]]:

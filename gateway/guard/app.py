@@ -112,6 +112,7 @@ class Guard:
             open_feed=self.grid.open_feed,
             write_fact=self._write_fact,
         )
+        self.grid.tripped_over = self.panel.over_circuit
         self.fleet.points |= self.panel.points()
         self.commands = Commands(
             site=site,

@@ -74,6 +74,7 @@ class Grid:
         write: Write,
         latches: Iterable[LatchRecord] = (),
     ) -> None:
+        """``latches`` say which contactors were opened, and why."""
         self._fleet = fleet
         self._clock = clock
         self._write = write
@@ -86,6 +87,8 @@ class Grid:
         self._called = False
         self._looked: list[asyncio.Future[None]] = []
         self._faulty = False
+        self.tripped_over: Callable[[CircuitId], tuple[str, ...]] = lambda _: ()
+        """Names the interlocks that keep a circuit's contactor open."""
         records, now = list(latches), clock.now()
         for place, tree in enumerate(self.trees):
             for circuit in tree.circuits:
@@ -136,20 +139,20 @@ class Grid:
             await looked
 
     def open_feed(self, circuit: CircuitId, reason: Reason, evidence: Mapping[str, Any]) -> bool:
-        """Open the contactor of a circuit, or of the nearest above it; what is on behind it ends.
+        """Open the contactor of a circuit, or of the nearest above it, or else those beneath it.
 
-        For whatever finds that a feed must not carry anything: a weld, an interlock. False: there
-        is no contactor.
+        What is on behind it ends. For whatever finds that a feed must not carry anything: a weld,
+        an interlock. False: there is no contactor.
         """
-        found = self._contactor_above(circuit)
-        if found is None:
-            return False
-        if found.open_it(reason, evidence):
-            log.error("circuit %s: its contactor is opened: %s", found.circuit.id, reason)
-            for outlet in self._beneath(found.circuit.id):
-                if outlet.state.lease is not None:
-                    outlet.feed(RequestOff(actor="guard", reason=Reason.CONTACTOR))
-        return True
+        above = self._contactor_above(circuit)
+        opening = self._contactors_beneath(circuit) if above is None else [above]
+        for found in opening:
+            if found.open_it(reason, evidence):
+                log.error("circuit %s: its contactor is opened: %s", found.circuit.id, reason)
+                for outlet in self._beneath(found.circuit.id):
+                    if outlet.state.lease is not None:
+                        outlet.feed(RequestOff(actor="guard", reason=Reason.CONTACTOR))
+        return bool(opening)
 
     def release(self, circuit: CircuitId, actor: str, why: str, *, on_site: bool) -> bool:
         """Let a contactor close again. False: there is none, or nothing has opened it.
@@ -315,6 +318,17 @@ class Grid:
                 return next((each for each in found if each is not None), None)
         return None
 
+    def _contactors_beneath(self, circuit: CircuitId) -> list[Contactor]:
+        for tree in self.trees:
+            at = tree.by_id.get(circuit)
+            if at is not None:
+                return [
+                    self.contactors[each.id]
+                    for place, each in enumerate(tree.circuits)
+                    if each.id in self.contactors and at in tree.above(place)
+                ]
+        return []
+
     def _beneath(self, circuit: CircuitId) -> list[Outlet]:
         for tree in self.trees:
             at = tree.by_id.get(circuit)
@@ -323,8 +337,11 @@ class Grid:
         return []
 
     def _is_clear(self, circuit: CircuitId) -> bool:
-        """Say whether nothing behind a contactor is on, for all that is known."""
-        return not any(
+        """Say whether a contactor may close: nothing behind it is on, and no interlock is tripped.
+
+        One that was not read yet counts: what it watches may have happened in a blackout.
+        """
+        return not self.tripped_over(circuit) and not any(
             outlet.state.phase not in _CLOSED_FOR
             or outlet.state.measured.relay_on is not False
             or _does_not_open(outlet)

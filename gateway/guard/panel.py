@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from gateway.config import Interlock
@@ -19,6 +21,8 @@ from gateway.guard.events import Event, Tripped, Untripped
 from gateway.guard.interlocks import REASONS, Cause, State
 from gateway.guard.model import Sample, WriteResult
 from gateway.link.interlocks import InterlockView
+
+log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 """How often time is let go by for all of them."""
@@ -83,11 +87,11 @@ class Panel:
             await asyncio.sleep(TICK_S)
 
     def over_circuit(self, circuit: CircuitId) -> tuple[str, ...]:
-        """Name the interlocks over a circuit that are tripped, or were not read yet."""
+        """Name the interlocks that keep a circuit's contactor open: tripped, or not read yet."""
         return tuple(
             name
             for name, settings in self._settings.items()
-            if circuit in settings.circuits and not self._states[name].is_clear
+            if circuit in settings.holds and not self._states[name].is_clear
         )
 
     # What drivers and time say
@@ -127,9 +131,10 @@ class Panel:
         reason = REASONS[settings.watches]
         event = Tripped(interlock=settings.id, reason=reason, evidence=evidence)
         for outlet in settings.outlets:
-            self._outlets[outlet].feed(event, now)
+            self._surely(settings, partial(self._outlets[outlet].feed, event, now))
+        told = {"interlock": settings.id, **evidence}
         for circuit in settings.circuits:
-            self._open_feed(circuit, reason, {"interlock": settings.id, **evidence})
+            self._surely(settings, partial(self._open_feed, circuit, reason, told))
         if not again:
             self._since_utc_ms[settings.id] = now.utc_ms
         self._tell(FactKind.INTERLOCK_TRIPPED, settings, now, evidence)
@@ -137,14 +142,22 @@ class Panel:
     def _clear(self, settings: Interlock, now: Now, *, was_tripped: bool) -> None:
         event = Untripped(interlock=settings.id)
         for outlet in settings.outlets:
-            self._outlets[outlet].feed(event, now)
+            self._surely(settings, partial(self._outlets[outlet].feed, event, now))
         self._since_utc_ms[settings.id] = now.utc_ms
         if was_tripped:
             self._tell(FactKind.INTERLOCK_CLEARED, settings, now, {})
 
     def _tell(self, kind: FactKind, settings: Interlock, now: Now, data: Mapping[str, Any]) -> None:
         note = Note(kind=kind, reason=REASONS[settings.watches].value, data=data)
-        self._write_fact(draft("interlock", settings.id, note, now))
+        fact = draft("interlock", settings.id, note, now)
+        self._surely(settings, partial(self._write_fact, fact))
+
+    def _surely(self, settings: Interlock, call: Callable[[], object]) -> None:
+        """Do one thing that follows; its error must not keep the rest from being opened."""
+        try:
+            call()
+        except Exception:
+            log.exception("interlock %s: something that follows was not done", settings.id)
 
     # What is shown
 

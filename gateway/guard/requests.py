@@ -74,6 +74,18 @@ def on(turn: Turn, request: RequestOn) -> None:
 
 def why_not(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] | None:
     """Return the code and the line of a refusal, or ``None`` if a lease may be granted."""
+    barred = _barred(state)
+    if barred is not None:
+        return barred
+    if state.phase is Phase.STOPPING and state.lease is None:
+        return "stopping", "it is not off yet: try again when samples show it off"
+    if state.phase is not Phase.OFF:
+        return "in_use", "a lease is running on it: switch it off first"
+    return _present(state, limits, now_ms)
+
+
+def _barred(state: OutletState) -> tuple[str, str] | None:
+    """Say what keeps it off until somebody has looked."""
     if state.latch is not None:
         who = {
             Release.AUTOMATIC: "it is released by itself once the cause is gone",
@@ -85,11 +97,7 @@ def why_not(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] 
         return "interlock", tripped_line(state.trips)
     if state.locks:
         return "locked", f"locked by {', '.join(sorted(state.locks))}: unlock it first"
-    if state.phase is Phase.STOPPING and state.lease is None:
-        return "stopping", "it is not off yet: try again when samples show it off"
-    if state.phase is not Phase.OFF:
-        return "in_use", "a lease is running on it: switch it off first"
-    return _present(state, limits, now_ms)
+    return None
 
 
 def _present(state: OutletState, limits: Limits, now_ms: int) -> tuple[str, str] | None:
@@ -210,7 +218,7 @@ def proceed(turn: Turn, event: Proceed) -> None:
     if turn.now.mono_ms >= lease.until_ms:
         stop(turn, Reason.LEASE_OVER)
         return
-    refusal = _present(state, turn.limits, turn.now.mono_ms)
+    refusal = _barred(state) or _present(state, turn.limits, turn.now.mono_ms)
     if refusal is not None:
         turn.refuse(*refusal)
         return

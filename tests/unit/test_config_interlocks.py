@@ -47,8 +47,28 @@ def test_an_input_opens_what_it_guards(tmp_path: Path) -> None:
     assert stop.rule == Rule(trips_when_on=True, delay_s=0.5, silence_s=30.0)
     assert stop.outlets == ("n1-1", "n1-2", "n1-3", "n1-4", "n1-5", "n2-7")
     assert stop.circuits == ()
+    assert stop.holds == frozenset()
     assert {point.id for point in site.points_on("b1")} >= {"interlock/smoke", "interlock/stop"}
     assert site.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("guarded", "held"),
+    [("main", {"main", "l1", "socket"}), ("l1", {"l1", "socket"}), ("socket", {"l1", "socket"})],
+)
+def test_an_interlock_holds_what_is_fed_through_its_circuit_and_the_contactor_before_it(
+    tmp_path: Path, guarded: str, held: set[str]
+) -> None:
+    text = with_interlocks(f"{{{GOOD[1:-1].replace('site', f'circuit/{guarded}')}}}")
+    text = text.replace(
+        "  - {id: io,",
+        "  - {id: k, bus: b1, unit: 3, profile: waveshare-relay-d-contactor}\n  - {id: io,",
+    )
+    text = text.replace("current_a: 16}", "current_a: 16, contactor: {device: k, channel: 1}}")
+    text = text.replace(
+        "interlocks:", "  - {id: socket, parent: l1, feeds: [n1-1], current_a: 16}\ninterlocks:"
+    )
+    assert load(tmp_path, text).interlocks[0].holds == held
 
 
 GOOD = "{id: a, watches: smoke, input: {device: io}, guards: [site]}"

@@ -16,6 +16,7 @@ from gateway.core.ids import CircuitId, OutletId
 from gateway.core.reasons import Reason
 from gateway.guard.circuit_views import circuit_views
 from gateway.guard.commands import Commands
+from gateway.guard.contactors import opened_of
 from gateway.guard.fleet import Fleet
 from gateway.guard.grid import Grid
 from gateway.guard.interrupted import first_entry, latches_of
@@ -28,6 +29,7 @@ from gateway.link.circuits import CircuitView
 from gateway.link.journal import JournalReader
 from gateway.link.messages import Outcome, OutletView, Target, TargetKind
 from gateway.link.messages import OutletState as Shown
+from gateway.link.records import LatchRecord
 from gateway.link.requests import OnAnswer, OnRequest, SnapshotRequest, TargetRequest
 from tests.support.shed import HandClock, NotingSwitch
 
@@ -339,6 +341,50 @@ def test_a_contactor_that_fell_open_is_closed_when_everything_behind_it_is_off(
         assert {yard.shown(o).state for o in (A, B, C)} == {Shown.ON}
 
     play(tmp_path, story)
+
+
+def test_a_contactor_opened_for_another_versions_reason_stays_open(tmp_path: Path) -> None:
+    record = LatchRecord(
+        outlet="circuit/top",
+        reason="meteor",
+        rule="meteor",
+        release="on_site",
+        since_utc_ms=1_790_000_000_000,
+        evidence={},
+    )
+    opened = opened_of(CircuitId("top"), [record], HandClock(utc_ms=1_790_000_001_000).now())
+    assert opened is not None
+    assert opened.reason is Reason.INTERRUPTED
+    assert opened.evidence["written_as"] == "meteor"
+
+
+def test_no_contactor_closes_while_an_interlock_over_it_is_tripped_or_unread(
+    tmp_path: Path,
+) -> None:
+    async def story(yard: Yard) -> None:
+        held = ["smoke"]
+        yard.grid.tripped_over = lambda circuit: tuple(held) if circuit == "top" else ()
+        yard.contactor_closed = False
+        yard.round(30)
+        assert not yard.contactor_closed
+        held.clear()
+        yard.round(3)
+        assert yard.contactor_closed
+
+    play(tmp_path, story)
+
+
+def test_a_feed_without_a_contactor_before_it_is_opened_by_those_behind(tmp_path: Path) -> None:
+    lines = SITE.splitlines(keepends=True)
+    moved = next(line for line in lines if "contactor:" in line)
+    text = "".join(line for line in lines if line is not moved)
+
+    async def story(yard: Yard) -> None:
+        assert yard.grid.open_feed(CircuitId("top"), Reason.FIRE, {"interlock": "smoke"})
+        assert yard.switch.told == [("circuit/under/contactor", "cut")]
+        assert yard.circuit("under").state == "opened"
+
+    play(tmp_path, story, text + moved)
 
 
 def test_a_restart_interrupts_a_lease_that_waits_as_any_other(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from gateway.config import Channel, Interlock
 from gateway.core.clock import Now
 from gateway.core.facts import FactDraft
@@ -27,6 +29,7 @@ def interlock(name: InterlockId, watches: Watches, *outlets: OutletId) -> Interl
         rule=Rule(trips_when_on=False, delay_s=0.0, silence_s=10.0),
         outlets=outlets,
         circuits=(CircuitId("main"),) if name == SMOKE else (),
+        holds=frozenset({CircuitId("main"), CircuitId("north")} if name == SMOKE else ()),
     )
 
 
@@ -120,6 +123,34 @@ def test_a_sample_from_the_future_is_no_younger_than_now() -> None:
     place.mono_ms += 10_000
     place.panel.tick()
     assert place.states()["smoke"] == ("tripped", "unreadable")
+
+
+def test_what_fails_keeps_nothing_else_from_being_opened(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Place()
+    place.reads(SMOKE, on=True)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("it fails")
+
+    monkeypatch.setattr(place.outlets[ONE], "feed", fail)
+    monkeypatch.setattr(place.panel, "_open_feed", fail)
+    monkeypatch.setattr(place.panel, "_write_fact", fail)
+    place.reads(SMOKE, on=False)
+    assert isinstance(place.outlets[TWO].events[-1], Tripped)
+    assert place.states()["smoke"] == ("tripped", "input")
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3
+    place.mono_ms += 10_000
+    place.panel.tick()
+    assert place.states()["stop"] == ("tripped", "unreadable")
+
+
+def test_an_interlock_keeps_every_contactor_open_that_it_holds() -> None:
+    place = Place()
+    assert place.panel.over_circuit(CircuitId("north")) == ("smoke",)
+    place.reads(SMOKE, on=True)
+    assert place.panel.over_circuit(CircuitId("north")) == ()
 
 
 def test_no_interlock_was_read_when_the_guard_starts() -> None:

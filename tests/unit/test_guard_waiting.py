@@ -117,6 +117,13 @@ def test_going_on_is_decided_with_every_check() -> None:
     assert refusal(machine.feed(Proceed(lease_id="lease-1"))) == "device_silent"
     machine.sample()
     assert refusal(machine.feed(Proceed(lease_id="other"))) == "not_waiting"
+    for barred, code in (
+        (machine.state._replace(locks=frozenset({"pile/n1"})), "locked"),
+        (machine.state._replace(trips=frozenset({"smoke"})), "interlock"),
+    ):
+        well, machine.state = machine.state, barred
+        assert refusal(machine.feed(Proceed(lease_id="lease-1"))) == code
+        machine.state = well
     machine.feed(Proceed(lease_id="lease-1"))
     assert phase(machine) is Phase.STARTING
 
