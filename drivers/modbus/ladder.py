@@ -57,7 +57,7 @@ class Ladder:
 
     def __post_init__(self) -> None:
         self.whole_ms = self._sum_ms(self.whole)
-        fast = self._cheaper(lambda item: item.value.poll is Poll.FAST, self.whole)
+        fast = self._cheaper(_is_fast, self.whole)
         self.fast = fast or self.whole
         self.fast_ms = self._sum_ms(self.fast)
 
@@ -94,6 +94,11 @@ class Ladder:
 
     def _sum_ms(self, reads: tuple[Read, ...]) -> float:
         return sum(map(self.cost, reads))
+
+
+def _is_fast(item: Wanted) -> bool:
+    """Say whether a value is wanted often: an interlock's input is, whatever its profile says."""
+    return item.value.poll is Poll.FAST or item.quantity is Quantity.INPUT_ON
 
 
 def leading_of(

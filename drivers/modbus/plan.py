@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from drivers.modbus.frames import Request
 from drivers.modbus.ladder import cuts_by_power
 from drivers.modbus.lanes import Lanes
-from drivers.modbus.polling import Polling, commands_of, polling_of, silence_of
+from drivers.modbus.polling import Polling, commands_of, polling_of, silence_without_inputs
 from drivers.modbus.timeline import typical_ms
 from drivers.modbus.wire import SerialWire, Wire, turn_ms, wire_of
 from drivers.modbus.writes import off_request, relay_of
@@ -179,7 +179,7 @@ def plan_bus(bus: Bus, site: Site) -> BusPlan:
     return BusPlan(
         bus=bus.id,
         kind=bus.kind,
-        poll_ms=bus.poll_ms,
+        poll_ms=own.polling.poll_ms,
         requests=tuple(
             _planned(bus, own.wire, device, what, request)
             for device in devices
@@ -188,13 +188,23 @@ def plan_bus(bus: Bus, site: Site) -> BusPlan:
         cycle_ms=own.cycle_ms,
         period_ms=own.period_ms,
         period_silent_ms=own.period_ms + own.timeout_ms,
-        utilisation=min(1.0, own.cycle_ms / bus.poll_ms) if bus.poll_ms else 1.0,
+        utilisation=min(1.0, own.cycle_ms / own.polling.poll_ms) if own.polling.poll_ms else 1.0,
         leads=own.polling.what_leads,
         detection=_detection(own),
-        silence_ms=silence_of(bus, site),
+        silence_ms=silence_without_inputs(bus, site),
         devices=tuple(_device_plan(site, own, device, outlet_plans) for device in devices),
         outlets=outlet_plans,
     )
+
+
+def input_seen_ms(bus: Bus, site: Site) -> float:
+    """Bound the time from a change of an interlock's input to the end of the answer that shows it.
+
+    Whichever outlets are in use, with a command between any two reads; every device answers.
+    Raises CorrectInput as ``plan_bus``.
+    """
+    costs = _costs(bus, site)
+    return costs.fast_ms + costs.longest_ms
 
 
 def _costs(bus: Bus, site: Site) -> _Costs:

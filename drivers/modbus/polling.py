@@ -6,6 +6,7 @@ would be gained. Otherwise ``schedule.py`` says what is read when, and the wire 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from drivers.modbus.reads import Read, plan_reads, wanted_of
 from drivers.modbus.schedule import Menu, Pace, longest_gap_ms, oldest_ms
 from drivers.modbus.wire import Wire, turn_ms, wire_of
 from drivers.modbus.writes import relay_of, setup_requests, switch_request
-from gateway.config import Bus, Device, Quantity, Site
+from gateway.config import Bus, Device, InputPoint, Quantity, Site
 from gateway.core.ids import DeviceId, OutletId
 
 SLOW_MS = 15_000.0
@@ -25,7 +26,7 @@ NO_SILENCE_MS = 10_000.0
 """For a bus without an outlet."""
 SHARE_OF_SILENCE = 3
 """Values are to be read so many times within the shortest time after which an outlet of the bus,
-or a module's watchdog, takes silence for a fault: two answers in a row may be lost."""
+an interlock or a module's watchdog takes silence for a fault: two answers in a row may be lost."""
 LONGEST_SHARE = 0.85
 """Of that time, the bound of their age takes no more than this if the wire allows it."""
 
@@ -36,6 +37,7 @@ class Polling:
 
     ladders: Mapping[DeviceId, Ladder]
     poll_ms: float
+    """The bus's, or less where an interlock's input has to be read more often."""
     pace: Pace | None
     """None: everything in every round."""
     command_ms: float
@@ -121,8 +123,9 @@ def _polling(bus: Bus, site: Site, wire: Wire, command_ms: float, *, power: bool
     ladders = {
         device.id: _ladder(site, wire, device, power=power) for device in site.devices_on(bus.id)
     }
-    at_once = Polling(ladders, bus.poll_ms, None, command_ms)
-    if at_once.whole_ms <= bus.poll_ms:
+    poll_ms = min(float(bus.poll_ms), _input_silence_ms(bus, site) / SHARE_OF_SILENCE)
+    at_once = Polling(ladders, poll_ms, None, command_ms)
+    if at_once.whole_ms <= poll_ms:
         return at_once
     silence_ms = silence_of(bus, site)
     wanted = Pace(silence_ms / SHARE_OF_SILENCE, 0.0)
@@ -130,7 +133,7 @@ def _polling(bus: Bus, site: Site, wire: Wire, command_ms: float, *, power: bool
     over_ms = oldest_ms(menus, wanted)[0] - LONGEST_SHARE * silence_ms
     least_ms = sum(menu.fast_ms for menu in menus)
     fast_ms = max(wanted.fast_ms - max(0.0, over_ms), least_ms)
-    return Polling(ladders, bus.poll_ms, Pace(fast_ms, max(SLOW_MS, fast_ms)), command_ms)
+    return Polling(ladders, poll_ms, Pace(fast_ms, max(SLOW_MS, fast_ms)), command_ms)
 
 
 def _ladder(site: Site, wire: Wire, device: Device, *, power: bool) -> Ladder:
@@ -145,7 +148,20 @@ def _ladder(site: Site, wire: Wire, device: Device, *, power: bool) -> Ladder:
 
 def silence_of(bus: Bus, site: Site) -> float:
     """Give the shortest time after which silence has consequences on a bus, in ms."""
-    outlets = [point.silence_s * 1_000 for point in site.points_on(bus.id)]
+    return min(silence_without_inputs(bus, site), _input_silence_ms(bus, site))
+
+
+def _input_silence_ms(bus: Bus, site: Site) -> float:
+    """Give the shortest time after which an interlock takes its input for tripped, unread."""
+    points = site.points_on(bus.id)
+    silences = (point.silence_s * 1_000 for point in points if isinstance(point, InputPoint))
+    return min(silences, default=math.inf)
+
+
+def silence_without_inputs(bus: Bus, site: Site) -> float:
+    """Give the same for all but the inputs of interlocks."""
+    points = site.points_on(bus.id)
+    outlets = [point.silence_s * 1_000 for point in points if not isinstance(point, InputPoint)]
     watchdogs = [
         device.profile.watchdog.timeout_ms
         for device in site.devices_on(bus.id)

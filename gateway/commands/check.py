@@ -10,7 +10,6 @@ import click
 
 from gateway.commands.circuit_plan import circuit_lines
 from gateway.commands.failure import Exit
-from gateway.commands.interlock_plan import interlock_lines
 from gateway.commands.settings import Settings, global_options, pass_settings
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def check(settings: Settings, file: Path | None, requests: bool) -> int:
     """Check a site FILE with its profiles, and print its bus plan. Touches no hardware.
 
     Exit status 2: something is wrong in a file, or the buses are too slow to keep the
-    site's promise (promise.cut_off_ms).
+    site's promise (promise.cut_off_ms), or what an outlet or an interlock takes for silence.
     """
     if file is not None:
         settings.site_option = file
@@ -35,12 +34,14 @@ def check(settings: Settings, file: Path | None, requests: bool) -> int:
     for warning in site.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(_summary(site))
-    for line in (*circuit_lines(site), *interlock_lines(site)):
+    for line in circuit_lines(site):
         click.echo(line)
     from gateway.commands.bus_plan import print_plans  # noqa: PLC0415 - brings in the drivers
+    from gateway.commands.interlock_plan import print_interlocks  # noqa: PLC0415 - the same
     from gateway.commands.plug_plan import print_plug_plans  # noqa: PLC0415 - the same
 
-    broken = print_plans(site, requests=requests) if site.buses else []
+    broken = print_interlocks(site)
+    broken += print_plans(site, requests=requests) if site.buses else []
     broken += print_plug_plans(site)
     for line in broken:
         click.echo(f"pilegate: {line}", err=True)

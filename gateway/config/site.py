@@ -218,9 +218,9 @@ def _usable(layout: Layout, hardware: Hardware) -> list[OutletDraft]:
 
 
 def _places(source: Source) -> Iterator[tuple[str, str]]:
-    """Say where each bus and each device of a checked file stands."""
-    for kind, key in (("bus", "buses"), ("device", "devices")):
-        for index, entry in enumerate(source.data[key]):
+    """Say where each bus, device and interlock of a checked file stands."""
+    for kind, key in (("bus", "buses"), ("device", "devices"), ("interlock", "interlocks")):
+        for index, entry in enumerate(source.data.get(key) or ()):
             at = (key, index)
             yield f"{kind}/{entry['id']}", f"{source.file}:{source.line(at)}: {key_text(at)}"
 

@@ -91,8 +91,8 @@ class _Reader:
             if any(name in line for name in named):
                 yield circuit.id
         for name in named:
-            line = self._above(self._circuits[name])
-            yield from [each.id for each in line if each.contactor is not None][:1]
+            above = self._above(self._circuits[name])
+            yield from [each.id for each in above if each.contactor is not None][:1]
 
     def _above(self, circuit: Circuit) -> list[Circuit]:
         """Give a circuit and those that feed it, upwards."""

@@ -190,10 +190,10 @@ class Site:
     warnings: tuple[str, ...] = ()
     """One line each, with file, line and key."""
     places: Mapping[str, str] = field(default_factory=dict)
-    """Where buses and devices stand (``file:line: key``), by ``bus/ID`` and ``device/ID``."""
+    """Where buses, devices and interlocks stand (``file:line: key``), by ``bus/ID`` and so on."""
 
-    def place(self, kind: Literal["bus", "device"], name: str) -> str:
-        """Say where a bus or a device stands: its file at the least."""
+    def place(self, kind: Literal["bus", "device", "interlock"], name: str) -> str:
+        """Say where a bus, a device or an interlock stands: its file at the least."""
         return self.places.get(f"{kind}/{name}", str(self.file))
 
     @property

@@ -343,7 +343,7 @@ def test_a_contactor_that_fell_open_is_closed_when_everything_behind_it_is_off(
     play(tmp_path, story)
 
 
-def test_a_contactor_opened_for_another_versions_reason_stays_open(tmp_path: Path) -> None:
+def test_a_contactor_opened_for_another_versions_reason_stays_open() -> None:
     record = LatchRecord(
         outlet="circuit/top",
         reason="meteor",

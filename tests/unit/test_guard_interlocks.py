@@ -134,8 +134,10 @@ def test_an_outlet_whose_lease_has_not_begun_is_told_to_open_all_the_same(waits:
     machine.state = machine.state._replace(is_fed=waits)
     machine.sample()
     machine.feed(RequestOn(lease=machine.lease()))
-    machine.feed(LeaseDurable(lease_id="lease-1")) if waits else None
-    assert machine.state.phase is (Phase.WAITING if waits else Phase.GRANTED)
+    if waits:
+        machine.feed(LeaseDurable(lease_id="lease-1"))
+    before = machine.state.phase
+    assert before is (Phase.WAITING if waits else Phase.GRANTED)
     assert machine.feed(SMOKE)[0] == SwitchOff(urgent=True)
     assert (machine.cuts(), machine.ends()) == (["fire"], ["fire"])
     machine.sample()
