@@ -208,7 +208,9 @@ class Plug:
 
         A value is new when it differs from the last one, and when it was asked for. With an open
         relay, no power and no current are taken as they are told, too: they hold until they
-        change, and nothing else would ever show that an unused outlet carries nothing.
+        change, and nothing else would ever show that an unused outlet carries nothing. So is an
+        input of a detector that is known to be there: it says the same all its life, and what it
+        said last holds.
         """
         if self.codec.holds_relay:
             return tuple(self._hold(reading) for reading in readings)
@@ -231,6 +233,8 @@ class Plug:
                 is_new = is_new or was_asked
             elif name in ("power_w", "current_a"):
                 is_new = is_new or (value == 0 and reading.relay_on is False)
+            elif name == "input_on":
+                is_new = is_new or (self.is_vouched and not self.is_gone)
             if is_new:
                 kept[name] = value
         return Reading(reading.channel, **kept)

@@ -75,8 +75,11 @@ class State(NamedTuple):
 
 
 def read(state: State, rule: Rule, *, input_on: bool, at_ms: int) -> State:
-    """Take in what the input was at ``at_ms``. What is no newer than what is known is nothing."""
-    if state.heard_ms is not None and at_ms <= state.heard_ms:
+    """Take in what the input was at ``at_ms``; what is older than what is known is nothing.
+
+    What comes later in the same millisecond counts: who tells changes alone does not say it twice.
+    """
+    if state.heard_ms is not None and at_ms < state.heard_ms:
         return state
     state = state._replace(heard_ms=at_ms)
     if input_on is not rule.trips_when_on:

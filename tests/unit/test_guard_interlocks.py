@@ -66,6 +66,13 @@ def test_an_input_that_says_so_from_the_first_read_is_never_clear() -> None:
     assert read(state, BOUNCING, input_on=True, at_ms=2_500).is_clear
 
 
+def test_what_comes_in_the_millisecond_of_a_sign_of_life_is_not_lost() -> None:
+    state = read(State(0), RULE, input_on=True, at_ms=1_000)
+    assert read(state, RULE, input_on=False, at_ms=1_000).cause is Cause.INPUT
+    assert read(alive(state, 2_000), RULE, input_on=False, at_ms=2_000).cause is Cause.INPUT
+    assert read(state, RULE, input_on=False, at_ms=999) == state
+
+
 STEPS = st.lists(
     st.tuples(st.integers(0, 4_000), st.sampled_from(["on", "off", "wait", "alive"])), max_size=60
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from drivers.mqtt.families import FAMILIES
-from drivers.mqtt.words import WrongPayload
+from drivers.mqtt.plug import Plug, make_plug
+from drivers.mqtt.words import Reading, WrongPayload
 from gateway.config import Family, InputPoint, MqttProfile, load_plug_profile, load_site
 from gateway.config.profile_files import BUILT_IN
 from gateway.core.errors import CorrectFiles
@@ -102,6 +103,38 @@ def test_a_detector_behind_a_broker_is_an_input_and_no_outlet(tmp_path: Path) ->
     assert isinstance(point, InputPoint)
     assert site.interlocks[0].rule.trips_when_on
     assert site.outlets_on("plugs") == ()
+
+
+def test_a_detector_that_is_there_says_that_all_is_well_without_a_change(tmp_path: Path) -> None:
+    plug = detector(tmp_path)
+    (kept,) = said(plug, b'{"smoke":false}')
+    plug.remember((kept,))
+    plug.is_vouched = True
+    assert [each.input_on for each in plug.news((kept,), 1_000)] == [False]
+    assert [each.input_on for each in plug.news((kept,), 2_000)] == [False]
+
+
+def test_what_a_bridge_repeats_of_a_detector_that_may_be_gone_is_no_news(tmp_path: Path) -> None:
+    plug = detector(tmp_path)
+    (well,) = said(plug, b'{"smoke":false}')
+    assert [each.input_on for each in plug.news((well,), 1_000)] == [None]
+    plug.is_vouched = True
+    plug.gone()
+    assert [each.input_on for each in plug.news((well,), 2_000)] == [None]
+    (fire,) = said(plug, b'{"smoke":true}')
+    assert [each.input_on for each in plug.news((fire,), 3_000)] == [True]
+
+
+def detector(folder: Path) -> Plug:
+    (folder / "site.yaml").write_text(SITE, encoding="utf-8")
+    site = load_site(folder / "site.yaml")
+    (device,) = site.plugs
+    codec = FAMILIES[device.profile.family](device.topic, device.profile, "me")
+    return make_plug(site, device, codec, 1_000)
+
+
+def said(plug: Plug, payload: bytes) -> tuple[Reading, ...]:
+    return plug.codec.topics["zigbee2mqtt/hall"](payload).readings
 
 
 @pytest.mark.parametrize(
