@@ -50,6 +50,8 @@ class Usage(NamedTuple):
     voltage_v: float | None = None
     settled: bool = False
     """Whether what it draws now says what it will draw."""
+    tells_voltage: bool = True
+    """Whether its meter ever gave a voltage."""
 
 
 class Feed(NamedTuple):

@@ -50,7 +50,10 @@ def darkness(turn: Turn) -> None:
         if any(turn.tree.circuits[above].id in dark for above in turn.tree.above(at)):
             continue  # it is told of the circuit that feeds it
         voltage = _voltage(turn, at)
-        is_low = voltage is None or voltage < circuit.restart.below_v
+        if voltage is None:
+            is_low = not _is_never_told(turn, at)
+        else:
+            is_low = voltage < circuit.restart.below_v
         if circuit.id not in turn.state.dark:
             running = turn.running(at)
             if is_low and voltage is not None and running:
@@ -70,6 +73,13 @@ def darkness(turn: Turn) -> None:
             turn.recover()
     if dark != turn.state.dark:
         turn.state = turn.state._replace(dark=MappingProxyType(dark))
+
+
+def _is_never_told(turn: Turn, at: int) -> bool:
+    """Say whether nobody who is left on a circuit could ever tell that its voltage is back."""
+    members = turn.members[at]
+    has_meter = turn.tree.circuits[at].meter is not None
+    return bool(members) and not has_meter and not any(each.tells_voltage for each in members)
 
 
 def _voltage(turn: Turn, at: int) -> float | None:

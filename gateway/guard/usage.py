@@ -46,6 +46,7 @@ def usage_of(
         measured=NOTHING if state.phase is Phase.GRANTED else _drawn(state, limits, now_ms),
         voltage_v=_voltage(state.measured, now_ms),
         settled=settled,
+        tells_voltage=state.measured.voltage_ms is not None,
     )
 
 

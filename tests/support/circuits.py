@@ -51,6 +51,7 @@ class Yard:
     off_after_ms: int = 500
     """How long an outlet needs to be seen off."""
     voltage_v: float | None = VOLTS
+    tells_voltage: bool = True
     state: TreeState = field(default_factory=TreeState)
     others_w: dict[str, float] = field(default_factory=dict)
     """By circuit whose meter works: what else it shows beside its outlets."""
@@ -84,6 +85,7 @@ class Yard:
             start=start,
             measured=watts(power_w),
             voltage_v=self.voltage_v,
+            tells_voltage=self.tells_voltage,
             settled=self.now_ms - since_ms >= self.settle_ms,
         )
 

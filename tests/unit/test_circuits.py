@@ -406,6 +406,21 @@ def test_a_voltage_that_comes_and_goes_is_not_back() -> None:
     assert shed.starts == []
 
 
+@pytest.mark.parametrize("tells", [False, True])
+def test_who_can_not_tell_that_the_voltage_is_back_does_not_wait_for_ever(tells: bool) -> None:
+    shed = started(restart=Restart(after_s=5, every_s=2))
+    shed.voltage_v = 0.0
+    shed.step()
+    for outlet in ("a", "b", "c"):
+        shed.end(outlet)
+    shed.steps(20)
+    shed.voltage_v, shed.tells_voltage = None, tells
+    shed.starts.clear()
+    shed.ask("d")
+    shed.steps(40)
+    assert [outlet for _, outlet in shed.starts] == ([] if tells else ["d"])
+
+
 def test_one_dark_station_leaves_the_other_alone() -> None:
     tree = tree_of(
         circuit("top", power_w=9_000),
