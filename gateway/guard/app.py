@@ -110,7 +110,7 @@ class Guard:
             clock=self.clock,
             outlets=self.fleet.outlets,
             open_feed=self.grid.open_feed,
-            write_fact=self._write_fact,
+            write_fact=lambda draft: self._write_entry(Entry((draft,))),
         )
         self.grid.tripped_over = self.panel.over_circuit
         self.fleet.points |= self.panel.points()
@@ -226,7 +226,7 @@ class Guard:
             log.warning("not written down: %s of %s: %s", draft.kind, draft.subject, err)
 
     def _write_entry(self, entry: Entry) -> None:
-        """Write down what happened to a circuit: no full queue keeps it out."""
+        """Write down what happened to a circuit or an interlock: no full queue keeps it out."""
         self.journal.put_urgent(entry)
 
     # Start

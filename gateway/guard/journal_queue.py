@@ -22,7 +22,10 @@ MOST_IN_BATCH = 256
 """Entries in one transaction."""
 
 
-_NEVER_DROPPED = (FactKind.LEASE_ENDED, FactKind.OUTLET_CUT)
+_NEVER_DROPPED = (
+    *(FactKind.LEASE_ENDED, FactKind.OUTLET_CUT),
+    *(FactKind.CONTACTOR_OPENED, FactKind.INTERLOCK_TRIPPED),
+)
 """Facts that money and safety rest on."""
 
 

@@ -72,6 +72,17 @@ def test_past_the_reserve_state_is_kept_and_other_facts_are_counted() -> None:
     assert queue.put(entry()) is not None
 
 
+def test_what_opened_a_feed_is_kept_past_the_reserve() -> None:
+    queue = Queue(1, 1)
+    queue.put_urgent(entry())
+    queue.put_urgent(entry())
+    tripped = draft("smoke", FactKind.INTERLOCK_TRIPPED)
+    opened = draft("main", FactKind.CONTACTOR_OPENED)
+    queue.put_urgent(Entry((tripped, opened, draft("smoke", FactKind.INTERLOCK_CLEARED))))
+    assert queue.take(0, 0)[-1].entry.facts == (tripped, opened)
+    assert queue.dropped_facts == 1
+
+
 def test_of_each_outlet_only_the_newest_state_is_kept() -> None:
     queue = Queue(0, 0)
     queue.put_urgent(Entry((), (_latch("n1-1"), _latch("n1-2", 1))))
