@@ -38,6 +38,10 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.5
 """Trees are looked at so often; also when somebody begins to wait."""
 
+REST = 9.0
+"""After a look that somebody called for, so many times as long none is made for the next: however
+many ask, cut-offs have nine tenths of the time."""
+
 _CLOSED_FOR = frozenset({Phase.OFF, Phase.GRANTED, Phase.WAITING})
 """Phases in which an outlet is no load to a contactor that closes."""
 
@@ -84,7 +88,9 @@ class Grid:
         self._in_use: list[dict[OutletId, None]] = [{} for _ in self.trees]
         self.meters: dict[CircuitId, Meter] = {}
         self.contactors: dict[CircuitId, Contactor] = {}
-        self._called = False
+        self._called: set[int] = set()
+        """Trees that somebody has begun to wait for."""
+        self._rest_until_s = 0.0
         self._looked: list[asyncio.Future[None]] = []
         self._faulty = False
         self.tripped_over: Callable[[CircuitId], tuple[str, ...]] = lambda _: ()
@@ -128,8 +134,15 @@ class Grid:
         tree, now = self.trees[place], self._clock.now()
         nearest = tree.circuits[tree.lines[outlet.id][0]]
         asked = asked_for(outlet.id, outlet.limits, nearest, power_w, now.mono_ms)
-        answer = admit(tree, self._states[place], self._scene(place, now), asked)
+        # As long as there is a place to wait, what is in use decides nothing: it is not counted.
+        scene = self._scene(place, now, in_use=self._is_queue_full(place))
+        answer = admit(tree, self._states[place], scene, asked)
         return Refusal(code=answer.code, message=answer.message) if answer.code else None
+
+    def _is_queue_full(self, place: int) -> bool:
+        outlets = self._fleet.outlets
+        waiting = sum(outlets[name].state.phase is Phase.WAITING for name in self._in_use[place])
+        return waiting >= self.trees[place].top.most_waiting
 
     async def settled(self) -> None:
         """Wait until those who have just begun to wait were looked at."""
@@ -186,18 +199,24 @@ class Grid:
             if _does_not_open(outlet):
                 self._open_for(outlet, _reason_of(outlet))
             if outlet.state.phase is Phase.WAITING:
-                self._call()
+                self._call(place)
         except Exception:
             log.exception("outlet %s: its circuits were not told", outlet.id)
 
-    def _call(self) -> None:
+    def _call(self, place: int) -> None:
         if not self._called:
-            self._called = True
-            asyncio.get_running_loop().call_soon(self._called_for)
+            loop = asyncio.get_running_loop()
+            loop.call_later(max(0.0, self._rest_until_s - loop.time()), self._called_for)
+        self._called.add(place)
 
     def _called_for(self) -> None:
-        self.look()
-        self._called = False
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        for place in sorted(self._called):
+            self._look_at(place)
+        self._called.clear()
+        now_s = loop.time()
+        self._rest_until_s = now_s + REST * (now_s - began_s)
         looked, self._looked = self._looked, []
         for future in looked:
             if not future.done():
@@ -262,13 +281,16 @@ class Grid:
             )
             self._write(Entry(facts))
 
-    def _scene(self, place: int, now: Now) -> Scene:
+    def _scene(self, place: int, now: Now, *, in_use: bool = True) -> Scene:
         tree = self.trees[place]
         usages: list[Usage] = []
-        for name in list(self._in_use[place]):
+        for name in list(self._in_use[place]) if in_use else ():
             outlet = self._fleet.outlets[name]
+            state = outlet.state
+            if state.phase is Phase.OFF:
+                continue  # since a moment ago: metrics are gathered in a thread of their own
             nearest = tree.circuits[tree.lines[name][0]]
-            usages.append(usage_of(name, outlet.state, outlet.limits, nearest, now.mono_ms))
+            usages.append(usage_of(name, state, outlet.limits, nearest, now.mono_ms))
         feeds = {c.id: self._feed(c.id) for c in tree.circuits if c.meter or c.contactor}
         return Scene(usages, feeds, now.mono_ms)
 

@@ -18,12 +18,13 @@ from gateway.guard.circuit_views import circuit_views
 from gateway.guard.commands import Commands
 from gateway.guard.contactors import opened_of
 from gateway.guard.fleet import Fleet
-from gateway.guard.grid import Grid
+from gateway.guard.grid import REST, Grid
 from gateway.guard.interrupted import first_entry, latches_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_entry import Entry
 from gateway.guard.model import Sample
 from gateway.guard.recorder import FactRecorder
+from gateway.guard.state import Phase
 from gateway.guard.views import Views
 from gateway.link.circuits import CircuitView
 from gateway.link.journal import JournalReader
@@ -189,6 +190,56 @@ def play(folder: Path, story: Callable[[Yard], Awaitable[None]], text: str = SIT
             await yard.journal.close()
 
     asyncio.run(run())
+
+
+def test_a_request_costs_no_count_of_all_outlets_while_there_is_a_place_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        seen: list[str] = []
+
+        def count(name: str, *_: object) -> None:
+            seen.append(name)
+            raise AssertionError
+
+        monkeypatch.setattr("gateway.guard.grid.usage_of", count)
+        assert yard.grid.check(yard.fleet.outlets[D], None) is None
+        assert seen == []
+
+    play(tmp_path, story)
+
+
+def test_who_goes_off_while_circuits_are_shown_is_left_out(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        outlet = yard.fleet.outlets[A]
+        outlet.state = outlet.state._replace(phase=Phase.OFF)
+        assert yard.circuit().running == 2
+
+    play(tmp_path, story)
+
+
+def test_looks_that_are_called_for_leave_time_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        loop = asyncio.get_running_loop()
+        looks: list[tuple[float, float]] = []
+
+        def slow(_: int) -> None:
+            began_s = loop.time()
+            time.sleep(0.01)
+            looks.append((began_s, loop.time()))
+
+        monkeypatch.setattr(yard.grid, "_look_at", slow)
+        for outlet in (D, OutletId("n2-5")):
+            await yard.on(outlet)
+        (first_s, ended_s), (second_s, _) = looks
+        assert second_s - ended_s >= REST * (ended_s - first_s) * 0.99
+
+    play(tmp_path, story)
 
 
 def test_who_finds_no_room_is_told_and_goes_on_when_another_ends(tmp_path: Path) -> None:
