@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from gateway.config import Channel, Interlock
+from gateway.config import Channel, Interlock, load_site
 from gateway.core.clock import Now
 from gateway.core.facts import FactDraft
 from gateway.core.ids import CircuitId, DeviceId, InterlockId, OutletId
 from gateway.core.reasons import Reason
+from gateway.guard.app import Guard
 from gateway.guard.events import Event, Tripped, Untripped
 from gateway.guard.interlocks import Rule, Watches
 from gateway.guard.model import Sample
 from gateway.guard.panel import Panel, unread
 
+SITES = Path(__file__).parents[2] / "config" / "sites"
 SMOKE, STOP = InterlockId("smoke"), InterlockId("stop")
 ONE, TWO = OutletId("n1-1"), OutletId("n1-2")
 
@@ -151,6 +155,16 @@ def test_an_interlock_keeps_every_contactor_open_that_it_holds() -> None:
     assert place.panel.over_circuit(CircuitId("north")) == ("smoke",)
     place.reads(SMOKE, on=True)
     assert place.panel.over_circuit(CircuitId("north")) == ()
+
+
+def test_the_guard_starts_with_the_contactors_beneath_unread_interlocks_held(
+    tmp_path: Path,
+) -> None:
+    async def start() -> None:
+        guard = Guard(load_site(SITES / "circuits-tcp.yaml"), tmp_path)
+        assert guard.grid.tripped_over(CircuitId("north")) == ("smoke",)
+
+    asyncio.run(start())
 
 
 def test_no_interlock_was_read_when_the_guard_starts() -> None:
