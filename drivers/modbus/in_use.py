@@ -39,7 +39,9 @@ class InUse:
         self._told_on = told_on
 
     def __contains__(self, outlet: OutletId) -> bool:
-        shown = self._shown[outlet]
+        shown = self._shown.get(outlet)
+        if shown is None:  # an interlock's input: it matters while anything is on
+            return any(each in self for each in self._shown)
         return shown.relay_on or shown.flows or outlet in self._told_on or outlet in self._elsewhere
 
     def saw(self, outlet: OutletId, sample: Sample) -> None:

@@ -8,7 +8,7 @@ by the wire: by what takes less time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -63,7 +63,7 @@ class Ladder:
 
     @property
     def outlets(self) -> frozenset[OutletId]:
-        """Outlets that have something leading here."""
+        """Outlets, and inputs, that have something leading here."""
         return frozenset(outlet for outlet, _ in self.leading)
 
     def lead(self, in_use: frozenset[OutletId]) -> tuple[Read, ...]:
@@ -102,18 +102,20 @@ def _is_fast(item: Wanted) -> bool:
 
 
 def leading_of(
-    wanted: Iterable[Wanted], outlets: Iterable[Outlet], *, power: bool
+    wanted: Sequence[Wanted], outlets: Iterable[Outlet], *, power: bool
 ) -> frozenset[tuple[OutletId, Quantity]]:
     """Say what shows an overload first: the current; the power where there is no current.
 
-    Of outlets alone: what a circuit carries may be known a little later.
+    Of outlets alone: what a circuit carries may be known a little later. The inputs of interlocks
+    lead, too: fire is to be seen no later than an overload.
     With ``power`` the power leads, too, where a rule of the outlet cuts off by it.
     """
     known = {outlet.id: outlet for outlet in outlets}
     by_power = {each.id for each in known.values() if power and cuts_by_power(each)}
     items = [item for item in wanted if item.outlet in known]
     with_current = {item.outlet for item in items if item.quantity is Quantity.CURRENT_A}
-    return frozenset(
+    inputs = {(i.outlet, i.quantity) for i in wanted if i.quantity is Quantity.INPUT_ON}
+    return frozenset(inputs) | frozenset(
         (item.outlet, item.quantity)
         for item in items
         if item.quantity is Quantity.CURRENT_A

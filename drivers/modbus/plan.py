@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from drivers.modbus.frames import Request
 from drivers.modbus.ladder import cuts_by_power
 from drivers.modbus.lanes import Lanes
-from drivers.modbus.polling import Polling, commands_of, polling_of, silence_without_inputs
+from drivers.modbus.polling import SHARE_OF_SILENCE, Polling, commands_of, polling_of, silence_of
 from drivers.modbus.timeline import typical_ms
 from drivers.modbus.wire import SerialWire, Wire, turn_ms, wire_of
 from drivers.modbus.writes import off_request, relay_of
@@ -191,7 +191,7 @@ def plan_bus(bus: Bus, site: Site) -> BusPlan:
         utilisation=min(1.0, own.cycle_ms / own.polling.poll_ms) if own.polling.poll_ms else 1.0,
         leads=own.polling.what_leads,
         detection=_detection(own),
-        silence_ms=silence_without_inputs(bus, site),
+        silence_ms=silence_of(bus, site),
         devices=tuple(_device_plan(site, own, device, outlet_plans) for device in devices),
         outlets=outlet_plans,
     )
@@ -204,7 +204,17 @@ def input_seen_ms(bus: Bus, site: Site) -> float:
     Raises CorrectInput as ``plan_bus``.
     """
     costs = _costs(bus, site)
-    return costs.fast_ms + costs.longest_ms
+    return costs.polling.input_gap_ms(costs.polling.command_ms) + costs.longest_ms
+
+
+def input_silence_ms(bus: Bus, site: Site) -> float:
+    """Give the shortest silence of an interlock that a bus can keep.
+
+    Two answers in a row may be lost, and the worst wait for one is no silence.
+    """
+    polling = polling_of(bus, site)
+    every_ms = polling.whole_ms if polling.pace else max(polling.poll_ms, polling.whole_ms)
+    return max(SHARE_OF_SILENCE * every_ms, input_seen_ms(bus, site))
 
 
 def _costs(bus: Bus, site: Site) -> _Costs:
@@ -238,7 +248,7 @@ def _costs(bus: Bus, site: Site) -> _Costs:
 
 def _detection(costs: _Costs) -> Detection:
     polling = costs.polling
-    quarter = frozenset(sorted(polling.outlets)[::4])
+    quarter = frozenset(sorted(polling.outlets - polling.inputs)[::4]) | polling.inputs
     in_use_ms, idle_ms = typical_ms(polling, quarter)
     fast_ms, slow_ms = polling.oldest_ms()
     return Detection(

@@ -69,6 +69,18 @@ class Polling:
         menus = self.menus(self.outlets, between_ms).values()
         return oldest_ms(menus, self.pace)
 
+    def input_gap_ms(self, between_ms: float = 0.0) -> float:
+        """Bound the time between two reads of an interlock's input, while every device answers.
+
+        While an outlet is in use it is read in every round; while none is, everything is. Between
+        the two lies at most the rest of one round and the beginning of another, and each of them
+        asks a device once.
+        """
+        if self.pace is None:
+            return self.longest_gap_ms(between_ms)
+        menus = self.menus(self.outlets, between_ms).values()
+        return 2 * sum(menu.whole_ms for menu in menus)
+
     def leads(self, outlet: OutletId, quantity: Quantity) -> bool:
         """Say whether a quantity is read as often as any, once the outlet is in use."""
         return self.pace is None or any(
@@ -85,8 +97,14 @@ class Polling:
 
     @property
     def outlets(self) -> frozenset[OutletId]:
-        """Outlets of which something leads here."""
+        """Outlets of which something leads here, and inputs, which always do."""
         return frozenset(outlet for ladder in self.ladders.values() for outlet in ladder.outlets)
+
+    @property
+    def inputs(self) -> frozenset[OutletId]:
+        """Inputs of interlocks: asked as if in use while any outlet is."""
+        leading = (pair for ladder in self.ladders.values() for pair in ladder.leading)
+        return frozenset(point for point, quantity in leading if quantity is Quantity.INPUT_ON)
 
 
 def _menu(ladder: Ladder, in_use: frozenset[OutletId], between_ms: float) -> Menu:
@@ -147,19 +165,10 @@ def _ladder(site: Site, wire: Wire, device: Device, *, power: bool) -> Ladder:
 
 
 def silence_of(bus: Bus, site: Site) -> float:
-    """Give the shortest time after which silence has consequences on a bus, in ms."""
-    return min(silence_without_inputs(bus, site), _input_silence_ms(bus, site))
+    """Give the shortest time after which silence has consequences on a bus, in ms.
 
-
-def _input_silence_ms(bus: Bus, site: Site) -> float:
-    """Give the shortest time after which an interlock takes its input for tripped, unread."""
-    points = site.points_on(bus.id)
-    silences = (point.silence_s * 1_000 for point in points if isinstance(point, InputPoint))
-    return min(silences, default=math.inf)
-
-
-def silence_without_inputs(bus: Bus, site: Site) -> float:
-    """Give the same for all but the inputs of interlocks."""
+    But for interlocks: their inputs lead, and are read more often than the pace asks for.
+    """
     points = site.points_on(bus.id)
     outlets = [point.silence_s * 1_000 for point in points if not isinstance(point, InputPoint)]
     watchdogs = [
@@ -168,6 +177,13 @@ def silence_without_inputs(bus: Bus, site: Site) -> float:
         if device.profile.watchdog is not None
     ]
     return float(min((*outlets, *watchdogs), default=NO_SILENCE_MS))
+
+
+def _input_silence_ms(bus: Bus, site: Site) -> float:
+    """Give the shortest time after which an interlock takes its input for tripped, unread."""
+    points = site.points_on(bus.id)
+    silences = (point.silence_s * 1_000 for point in points if isinstance(point, InputPoint))
+    return min(silences, default=math.inf)
 
 
 def commands_of(site: Site, device: Device) -> list[Request]:
