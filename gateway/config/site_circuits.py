@@ -66,6 +66,8 @@ def warn_of_budgets(
     found: Findings, circuits: Sequence[Circuit], outlets: Iterable[Outlet]
 ) -> None:
     """Tell which outlets alone are too much for a circuit that feeds them."""
+    if not circuits:
+        return  # there are none, or none that could be read
     by_id = {circuit.id: circuit for circuit in circuits}
     paths = {
         entry["id"]: path

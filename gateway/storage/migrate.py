@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 from alembic import command
@@ -10,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from gateway.core.errors import FixInstallation
+from gateway.core.errors import FixInstallation, TryLater
 from gateway.storage.engine import Database
 from gateway.storage.errors import translated
 
@@ -20,12 +22,27 @@ FOLDER = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 7_215_903_114
 
 
+WAIT_S = 30.0
+"""How long another program may take that is at it already; SQLite itself waits less for a lock."""
+
+
 async def migrate(database: Database) -> None:
     """Create or upgrade the tables. Whoever comes second waits and finds the work done.
 
     Raises FixInstallation when a newer program has already changed the database, and as
     ``Database.writing``.
     """
+    until_s = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return await _migrate_once(database)
+        except TryLater:
+            if not database.is_sqlite or time.monotonic() >= until_s:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def _migrate_once(database: Database) -> None:
     try:
         async with database.engine.begin() as connection:
             if not database.is_sqlite:

@@ -72,5 +72,5 @@ def test_who_logs_never_waits_for_who_reads() -> None:
     _, errors = child.communicate(timeout=60)
     lines = errors.splitlines()
     assert len(lines) < 5_000
-    assert "lines were left out: nobody read them" in lines[-1]
+    assert any("lines were left out: nobody read them" in line for line in lines)
     assert child.returncode == 0
