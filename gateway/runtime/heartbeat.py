@@ -15,6 +15,8 @@ import sys
 
 PATIENCE_S = 10.0
 """A process that beat once and then not for so long hangs; the same as the guard's unit."""
+START_S = 90.0
+"""A process that has not beat yet is starting up, for so long; the same as the guard's unit."""
 LOOKS = 20
 """How often it is looked at in that time. A machine that slept has looked at nothing meanwhile."""
 
@@ -25,8 +27,9 @@ _CREDENTIALS = struct.Struct("iII")
 class Heartbeat:
     """The socket that one process beats on; needs Linux's abstract sockets."""
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, patience_s: float = PATIENCE_S, start_s: float = START_S) -> None:
         self._patience_s = patience_s
+        self._start_s = start_s
         name = f"pilegate-{os.getpid()}-{secrets.token_hex(8)}"
         self.environment = {
             "NOTIFY_SOCKET": f"@{name}",
@@ -42,13 +45,14 @@ class Heartbeat:
         self._socket.close()
 
     async def stops(self, pid: int) -> None:
-        """Return once the process ``pid`` beat, and then did not for too long."""
-        missed: int | None = None
-        while missed is None or missed < LOOKS:
-            await asyncio.sleep(self._patience_s / LOOKS)
+        """Return once the process ``pid`` has not beat for too long."""
+        look_s = self._patience_s / LOOKS
+        missed, most = 0, round(self._start_s / look_s)
+        while missed < most:
+            await asyncio.sleep(look_s)
             if self._heard(pid):
-                missed = 0
-            elif missed is not None:
+                missed, most = 0, LOOKS
+            else:
                 missed += 1
 
     def _heard(self, pid: int) -> bool:

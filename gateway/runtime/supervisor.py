@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.errors import FixInstallation
-from gateway.runtime.heartbeat import PATIENCE_S, Heartbeat, can_be_heard
+from gateway.runtime.heartbeat import Heartbeat, can_be_heard
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ async def _live(part: Part) -> int:
         try:
             await asyncio.wait([ended, hangs], return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
-                log.critical("%s hangs: no sign of life in %g s: killed", part.name, PATIENCE_S)
+                log.critical("%s hangs: no sign of life: killed", part.name)
                 part.process.kill()
             return await ended
         finally:

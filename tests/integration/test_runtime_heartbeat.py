@@ -47,6 +47,15 @@ def test_who_never_beat_is_starting_up(data: bytes) -> None:
     asyncio.run(main())
 
 
+def test_who_does_not_come_up_hangs_too() -> None:
+    async def main() -> None:
+        with closing(Heartbeat(patience_s=0.1, start_s=0.3)) as heartbeat:
+            async with asyncio.timeout(30):
+                await heartbeat.stops(os.getpid())
+
+    asyncio.run(main())
+
+
 def test_another_process_can_not_beat_for_it() -> None:
     code = (
         "import socket, sys; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)"
