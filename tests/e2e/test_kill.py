@@ -43,6 +43,7 @@ OFF_WITHIN_S = 20.0
 """Polls are a second apart; a slow line with a device that is silent needs some of them."""
 VERDICT_WITHIN_S = 150.0
 """Longer than an answer without a fact to follow is waited for (120 s)."""
+CUT_AT_LEAST = "n2-9"
 MOVING = ("on", "starting", "stopping")
 ASKED_AGAIN = 20
 """Commands without an answer that are given again with the same key."""
@@ -214,6 +215,24 @@ class Killer:
             raise PilegateError(f"shown {latched} {locked}, told {told}")
         return True
 
+    async def cut_one(self) -> None:
+        """See to it that something is cut, where chance did not."""
+        target = {"kind": "outlet", "id": CUT_AT_LEAST}
+
+        async def is_cut() -> bool:
+            facts = claims.read_facts(self.stage.journal)
+            if any(fact.kind == FactKind.OUTLET_CUT for fact in facts):
+                return True
+            self.stage.say(heal="m2")
+            for method in ("unlock", "reset"):
+                await self.stage.call(method, target=target, actor="test", reason="a cut")
+            self.stage.say(load_step=CUT_AT_LEAST, power_w=3_000, for_s=5.0)
+            await self.stage.call("on", outlet=CUT_AT_LEAST, for_s=60, actor="test", reason="a cut")
+            await asyncio.sleep(3.0)
+            return False
+
+        await until("something is cut", is_cut, within_s=VERDICT_WITHIN_S)
+
     async def settle(self) -> None:
         """Wait until every command has its verdict and everybody knows every fact."""
         for device in DEVICES:
@@ -272,6 +291,7 @@ async def _live_and_die(folder: Path, seed: int) -> None:
             if not traffic.cancelled():
                 traffic.result()
             await rounds
+            await killer.cut_one()
             await killer.settle()
 
         await play(
