@@ -1,8 +1,9 @@
 """Who speaks next on an open bus, and what becomes of it.
 
-The order is: cut-offs; reads that confirm a write; an ON or a module's settings, with a poll
-in between; polls; at the end of a round the OFFs that are not urgent. Only one request is
-ever outstanding, so a cut-off waits for one foreign transaction at most.
+The order is: cut-offs; reads that confirm a write; one command, which is an OFF that is not
+urgent, else an ON, else a module's setting; then a poll before the next. Only one request is
+ever outstanding, so a cut-off waits for one foreign transaction at most; and commands never keep
+a bus from seeing what the other outlets draw.
 """
 
 from __future__ import annotations
@@ -239,8 +240,6 @@ class Dispatcher:
             return self._poll(talk, *turn)
         if self.rounds.is_running:
             return None  # everybody left needs a moment of silence
-        if self.lanes.has_offs and (off := self.lanes.take_off(self._off_rank)):
-            return self._switch_off(talk, off)
         if now_ms >= self.rounds.next_ms:
             for unit in self.units.values():
                 unit.off_failed = False
@@ -267,7 +266,9 @@ class Dispatcher:
         return None
 
     def _command(self, talk: Talk) -> Step | None:
-        """Give an ON, or one of the settings of a module that came online."""
+        """Give an OFF that may wait, an ON, or a setting of a module that came online."""
+        if self.lanes.has_offs and (off := self.lanes.take_off(self._off_rank)):
+            return self._switch_off(talk, off)
         outlet = self.lanes.take_on(lambda device: self.units[device].may_switch_on)
         if outlet is not None:
             return self._switch_on(talk, outlet)

@@ -5,7 +5,8 @@ How the worst times add up, for an outlet whose meter may be on another bus than
 - *The sample's age.* An overload that begins just after its outlet was read is seen one period
   later, when that read's answer is complete. A period is ``poll_ms`` or the longest round there
   may be while outlets are in use, all of them, with a command between any two polls. Where the
-  power is read less often than the current and a rule cuts off by it, that age counts.
+  power is read less often than the current and a rule cuts off by it, that age counts. OFFs that
+  keep others from harm are no such commands: they go first, and come on top.
 - *One foreign transaction* on the relay's bus, the longest there is, as the bus may be busy.
 - *The write*, until its last byte is on the wire. For all outlets of a module at once that is
   one joined write where the module can do that, otherwise one write and answer after another.

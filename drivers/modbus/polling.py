@@ -58,7 +58,10 @@ class Polling:
         """Bound the time between two answers with what leads of an outlet that is in use."""
         menus = self.menus(self.outlets, between_ms).values()
         if self.pace is None:
-            return max(self.poll_ms, sum(menu.whole_ms for menu in menus))
+            # one round begins on time with nothing between its reads; the next a command late,
+            # and with one between any two
+            between_all_ms = sum(menu.whole_ms for menu in menus) - self.whole_ms
+            return max(self.poll_ms, self.whole_ms) + between_all_ms
         return longest_gap_ms(menus)
 
     def oldest_ms(self, between_ms: float = 0.0) -> tuple[float, float]:

@@ -34,7 +34,7 @@ def _bus_line(bus: Bus, plan: BusPlan) -> str:
     count = len(plan.requests)
     return (
         f"bus {bus.id} ({bus.kind}, {where}): {count} request{'s' * (count != 1)} a round, "
-        f"{plan.cycle_ms:.1f} ms of every {max(plan.period_ms, plan.cycle_ms):.0f} ms, "
+        f"{plan.cycle_ms:.1f} ms of every {max(plan.poll_ms, plan.cycle_ms):.0f} ms, "
         f"{plan.utilisation:.0%} busy"
     )
 

@@ -127,7 +127,7 @@ class Relays(Protocol):
         """Queue an OFF; it removes a waiting ON of the same outlet.
 
         ``urgent`` goes before everything else on the bus, joined with the others of its
-        module into one write; otherwise it waits for the end of the present poll round.
+        module into one write; otherwise what others draw is read before it and after it.
         """
         ...
 

@@ -14,7 +14,7 @@ from gateway.guard.limits import Action, Release
 from gateway.guard.model import Sample
 from gateway.guard.state import Finding, Measured, Phase
 from gateway.guard.stopping import confirm, flow, no_reaction, welded
-from gateway.guard.turn import ACTIVE, UNSWITCHED, Turn, act, alarm, clear_alarms, stop
+from gateway.guard.turn import ACTIVE, UNSWITCHED, Turn, act, alarm, clear_alarms, hurry, stop
 
 EVIDENCE_SAMPLES = 8
 
@@ -284,6 +284,8 @@ def _latch_faults(turn: Turn, findings: list[Finding]) -> None:
     for finding in findings:
         if finding.action is Action.CUT and finding.release is not Release.AUTOMATIC:
             act(turn, finding)
+        elif finding.action is Action.CUT:
+            hurry(turn)
 
 
 def _watch_idle(turn: Turn, sample: Sample, findings: list[Finding]) -> None:

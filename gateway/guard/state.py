@@ -91,6 +91,8 @@ class Stop:
     flowing_since_ms: int | None = None
     """Since when samples show current although the relay says off."""
     silence_told: bool = False
+    in_turn: bool = False
+    """Whether it is nothing more than an end, for which the bus need not stop looking."""
 
 
 class Charge(NamedTuple):

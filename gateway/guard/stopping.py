@@ -136,7 +136,12 @@ def welded(limits: Limits, current_a: float, held_ms: int) -> Finding:
 
 def _send(turn: Turn, off: Stop, *, urgent: bool) -> None:
     turn.effects.insert(0, SwitchOff(urgent=urgent))
-    off = replace(off, attempts=off.attempts + 1, attempt_ms=turn.now.mono_ms)
+    off = replace(
+        off,
+        attempts=off.attempts + 1,
+        attempt_ms=turn.now.mono_ms,
+        in_turn=off.in_turn and not urgent,
+    )
     turn.state = turn.state._replace(stop=off)
 
 

@@ -26,6 +26,20 @@ ACTIVE = frozenset({Phase.STARTING, Phase.ON})
 """Phases in which power may flow by a lease."""
 UNSWITCHED = frozenset({Phase.GRANTED, Phase.WAITING})
 """Phases in which a lease runs and nothing is on."""
+UNHURRIED = frozenset(
+    {
+        Reason.REQUESTED,
+        Reason.LEASE_OVER,
+        Reason.LEASE_ENERGY,
+        Reason.LONGEST_TIME,
+        Reason.FULL,
+        Reason.UNPLUGGED,
+        Reason.NO_LOAD,
+        Reason.LOW_POWER,
+    }
+)
+"""Ends that keep nothing from harm. Their OFFs, however many come at once, leave a bus the time to
+see what the other outlets draw; one that had no room within a second is sent before all else."""
 
 
 @dataclass(slots=True)
@@ -68,7 +82,7 @@ def stop(
     actor: str = "guard",
     request_id: str | None = None,
 ) -> None:
-    """End the lease, if there is one, and send the OFF before anything else.
+    """End the lease, if there is one, and send the OFF before anything else is done.
 
     An OFF that is on its way, of an outlet whose lease was to wait, goes on as it is.
     """
@@ -83,7 +97,7 @@ def stop(
         return
     if not is_unswitched:
         # First of all effects: the OFF leaves before anything is written down.
-        turn.effects.insert(0, SwitchOff(urgent=True))
+        turn.effects.insert(0, SwitchOff(urgent=reason not in UNHURRIED))
     end_lease(turn, reason, action=action, evidence=evidence, actor=actor)
     if is_unswitched:
         turn.state = turn.state._replace(phase=Phase.OFF, phase_ms=turn.now.mono_ms)
@@ -141,8 +155,19 @@ def go_off(turn: Turn, reason: Reason, request_id: str | None = None) -> None:
             request_id=request_id,
             since_ms=turn.now.mono_ms,
             attempt_ms=turn.now.mono_ms,
+            in_turn=reason in UNHURRIED,
         ),
     )
+
+
+def hurry(turn: Turn) -> None:
+    """Send an OFF that waits its turn before all else: there is a better reason for it now."""
+    off = turn.state.stop
+    if off is None or not off.in_turn or off.written_ms is not None:
+        return
+    turn.effects.insert(0, SwitchOff(urgent=True))
+    off = replace(off, in_turn=False, attempts=off.attempts + 1, attempt_ms=turn.now.mono_ms)
+    turn.state = turn.state._replace(stop=off)
 
 
 def act(turn: Turn, finding: Finding) -> None:
@@ -153,6 +178,8 @@ def act(turn: Turn, finding: Finding) -> None:
     lease_id = turn.state.lease.id if turn.state.lease is not None else None
     if turn.state.phase is not Phase.STOPPING or lease_id is not None:
         stop(turn, finding.reason, action=finding.action, evidence=finding.evidence)
+    else:
+        hurry(turn)
     if finding.action is Action.CUT:
         latch(turn, finding, lease_id)
 

@@ -442,7 +442,7 @@ def test_a_relay_that_does_not_open_is_cut_and_told_again_for_ever() -> None:
     assert machine.cuts() == ["no_reaction"]
     assert machine.state.phase is Phase.STOPPING
     offs = list(machine.offs())
-    assert [off.urgent for off in offs[:3]] == [True, True, True]
+    assert [off.urgent for off in offs[:3]] == [False, True, True]
     assert 55 <= len(offs) <= 62
     machine.obeys, machine.relay_on = True, False
     machine.sample(0)

@@ -288,8 +288,8 @@ def test_off_of_a_site_reaches_every_outlet(tmp_path: Path) -> None:
             await shed.switched_on(outlet, f"r-{outlet}")
         verdicts = shed.commands.off(of(TargetKind.SITE, "shed"))
         assert {verdict.result for verdict in verdicts} == {Outcome.DONE}
-        cut = {outlet for outlet, what in shed.switch.told if what == "cut"}
-        assert cut == set(shed.fleet.outlets)
+        told = {outlet for outlet, what in shed.switch.told if what == "off"}
+        assert told == set(shed.fleet.outlets)
         with pytest.raises(NotKnown, match="no pile 'n9'"):
             shed.commands.off(of(TargetKind.PILE, "n9"))
 

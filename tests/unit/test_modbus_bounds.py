@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
@@ -57,10 +57,10 @@ APART = profile(
 """The same, with its energy far away: two reads."""
 
 
-def modules(count: int, *, outlets: int = 10, kind: Profile = MODULE) -> Site:
+def modules(count: int, *, outlets: int = 10, kind: Profile = MODULE, line: RtuBus = LINE) -> Site:
     limits = Limits(overpower=None)
     return site(
-        (LINE,),
+        (line,),
         tuple(device(f"m{unit}", "line", unit, kind) for unit in range(1, count + 1)),
         tuple(
             outlet(f"m{unit}-{at}", (f"m{unit}", at), None, limits)
@@ -144,13 +144,18 @@ async def _wire(stage: Stage, far: Modules) -> float:
         return busy_s
 
 
-def play_at_random(where: Site, seed: int, *, mean_s: float, most: int) -> Played:
-    """Let outlets start and end for a while, with ``most`` of them in use at once."""
+def play_at_random(
+    where: Site, seed: int, *, mean_s: float, most: int, line: RtuBus = LINE
+) -> Played:
+    """Let outlets start and end for a while, with ``most`` of them in use at once.
+
+    None is in danger: their OFFs are not urgent.
+    """
     chance = random.Random(seed)
     names = [str(each.id) for each in where.outlets]
 
     async def main() -> Played:
-        stage = Stage(LINE, where)
+        stage = Stage(line, where)
         loop = asyncio.get_running_loop()
         owner = asyncio.create_task(stage.bus.run())
         wire = asyncio.create_task(_wire(stage, Modules()))
@@ -163,7 +168,7 @@ def play_at_random(where: Site, seed: int, *, mean_s: float, most: int) -> Playe
             now_ms = loop.time() * 1_000
             if name in since:
                 used.setdefault(name, []).append((since.pop(name), now_ms))
-                stage.bus.switch_off(OutletId(name), urgent=chance.random() < 0.5)
+                stage.bus.switch_off(OutletId(name), urgent=False)
             elif len(since) < most:
                 stage.bus.switch_on(OutletId(name), 60_000)
                 since[name] = now_ms
@@ -201,7 +206,7 @@ def promised_ms(polling: Polling) -> tuple[float, float, float]:
 @given(
     st.integers(3, 12),
     st.integers(0, 2**32),
-    st.sampled_from([0.3, 1.0, 4.0]),
+    st.sampled_from([0.03, 0.3, 1.0, 4.0]),
     st.sampled_from([1, 5, 40]),
 )
 def test_nothing_is_older_than_promised_while_outlets_start_and_end(
@@ -218,6 +223,21 @@ def test_nothing_is_older_than_promised_while_outlets_start_and_end(
         name for name, sample in played.stage.recorder.samples if sample.energy_mwh is not None
     }
     assert shown == {each.id for each in where.outlets}
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(1, 7), st.integers(0, 2**32), st.sampled_from([0.03, 0.1, 1.0]))
+def test_a_line_that_is_read_whole_each_second_keeps_its_promise_among_commands(
+    count: int, seed: int, mean_s: float
+) -> None:
+    line = replace(LINE, poll_ms=1_000)
+    where = modules(count, line=line)
+    polling = polling_of(line, where)
+    assert polling.pace is None
+    played = play_at_random(where, seed, mean_s=mean_s, most=count * 10, line=line)
+    lead_ms, _, slow_ms = worst_ms(played, where)
+    assert 0 < lead_ms <= polling.longest_gap_ms(polling.command_ms) + WAKING_MS
+    assert slow_ms <= polling.oldest_ms(polling.command_ms)[1] + WAKING_MS
 
 
 def play_storm(where: Site) -> Played:

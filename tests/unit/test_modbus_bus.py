@@ -428,22 +428,28 @@ def test_relays_by_register_and_by_command_code() -> None:
         )
 
 
-def test_an_off_that_is_not_urgent_waits_for_the_end_of_the_round() -> None:
+def test_offs_that_are_not_urgent_have_a_poll_between_them_and_go_before_an_on() -> None:
     stage = play(
         LINE,
         two(1, 2),
         f"""
         {ASK1}
+        ! on m2-1
         ! off m1-1
+        ! off m2-2
         < 30ms {says(1)}
-        {ASK2}
-        < 30ms {says(2)}
         > 01 05 00 00 00 00 *
         < 20ms 01 05 00 00 00 00 *
+        {ASK2}
+        < 30ms {says(2)}
+        > 02 05 00 01 00 00 *
+        < 20ms 02 05 00 01 00 00 *
+        > 02 05 00 00 ff 00 *
+        < 20ms 02 05 00 00 ff 00 *
         = 100ms
         """,
     )
-    assert stage.recorder.writes == [("m1-1", False, DONE)]
+    assert stage.recorder.writes[:2] == [("m1-1", False, DONE), ("m2-2", False, DONE)]
 
 
 @pytest.mark.parametrize("urgent", [True, False])
@@ -507,10 +513,10 @@ def test_an_on_after_an_off_stays_behind_it() -> None:
         ! off m1-1
         ! on m1-1
         < 30ms {says(1)}
-        {ASK2}
-        < 30ms {says(2)}
         > 01 05 00 00 00 00 *
         < 20ms 01 05 00 00 00 00 *
+        {ASK2}
+        < 30ms {says(2)}
         > 01 05 00 00 ff 00 *
         < 20ms 01 05 00 00 ff 00 *
         = 50ms
