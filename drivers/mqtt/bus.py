@@ -32,8 +32,6 @@ SHORT_LIFE_S = 10.0
 """A connection that the broker ends sooner than this did not hold."""
 TAKEN_AFTER = 2
 """So many short lives in a row look like another client of the same name."""
-SLOTS = 10
-"""Plugs are asked one part after the other within a poll period, not all at once."""
 TRIES_ALL_OFF = 3
 _BETWEEN_TRIES_S = 0.2
 _LONGEST_CONNECT_S = 10.0
@@ -165,14 +163,14 @@ class MqttPlugs:
         return self._ended(detail, self._time_s() - opened_s)
 
     async def _serve(self, watch: asyncio.Task[str]) -> None:
-        slot = 0
+        slot, slots = 0, self._plugs.slots
         due_s = self._time_s()
         while not watch.done():
-            slot = (slot + 1) % SLOTS
-            due_s = max(due_s + self._bus.poll_ms / 1_000 / SLOTS, self._time_s())
+            slot = (slot + 1) % slots
+            due_s = max(due_s + self._bus.poll_ms / 1_000 / slots, self._time_s())
             await asyncio.wait({watch}, timeout=max(due_s - self._time_s(), 0.001))
             if not watch.done():
-                self._plugs.tick(slot, SLOTS)
+                self._plugs.tick(slot)
 
     def _ended(self, detail: str, lived_s: float) -> LinkLost:
         if lived_s >= SHORT_LIFE_S:

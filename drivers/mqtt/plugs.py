@@ -18,6 +18,11 @@ from gateway.guard.model import DeviceState, Sink
 
 log = logging.getLogger(__name__)
 
+FEWEST_SLOTS = 10
+PLUGS_AT_ONCE = 4
+"""Plugs are looked after, and asked, one part after the other within a poll period: at 0.06 ms
+each, a tenth of 400 plugs kept every cut-off waiting for 2.6 ms."""
+
 
 class Plugs:
     """The devices of one bus."""
@@ -84,10 +89,15 @@ class Plugs:
 
     # ------------------------------------------------------------ time
 
-    def tick(self, slot: int, slots: int) -> None:
+    @property
+    def slots(self) -> int:
+        """In how many parts all plugs are looked after."""
+        return max(FEWEST_SLOTS, -(-len(self._plugs) // PLUGS_AT_ONCE))
+
+    def tick(self, slot: int) -> None:
         """Ask the plugs of one slot, and look how they and their timers are."""
         now_ms = self._clock.now().mono_ms
-        for plug in self._plugs[slot::slots]:
+        for plug in self._plugs[slot :: self.slots]:
             self._look_after(plug, now_ms)
 
     def _look_after(self, plug: Plug, now_ms: int) -> None:

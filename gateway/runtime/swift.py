@@ -9,7 +9,7 @@ SWITCH_INTERVAL_S = 0.0005
 """How long the loop's thread waits for another thread to give the interpreter back. Python's
 own 5 ms were measured as the median time from a sample to its off frame, whenever the
 journal's thread happened to be writing."""
-YOUNG_OBJECTS = 2_000
+YOUNG_OBJECTS = 500
 """Containers that are made before the youngest generation is searched for cycles: a search of
 so few takes a fraction of a millisecond."""
 

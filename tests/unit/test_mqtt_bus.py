@@ -6,12 +6,14 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
 from drivers.mqtt.bus import LOGIN_RECONNECT_MS, LONGEST_RECONNECT_MS, MqttPlugs
 from drivers.mqtt.link import LinkLost, OnMessage
+from drivers.mqtt.plugs import PLUGS_AT_ONCE
 from drivers.mqtt.words import Out
 from gateway.config import MqttDevice
 from gateway.core.clock import Now
@@ -649,3 +651,23 @@ def test_plugs_are_asked_one_after_the_other_at_their_own_pace() -> None:
         assert 9 <= slow <= 12
 
     play(story, native, lambda: plug("b", "shelly-plug-s"))
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_plugs_are_asked_once_a_round_and_only_a_few_of_them_in_one_go(count: int) -> None:
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(1.0)
+        for number in range(count):
+            telemetry = {"outlets": [{"channel": 1, "relay_on": False}]}
+            stage.say(f"pilegate/p{number}/telemetry", telemetry)
+        await asyncio.sleep(1.0)
+        stage.wire.take()
+        asked: list[list[str]] = []
+        for _ in range(1_000):
+            await asyncio.sleep(0.001)
+            asked.append([topic for topic, _, _ in stage.wire.take("ask")])
+        topics = [topic for some in asked for topic in some]
+        assert sorted(topics) == sorted(f"pilegate/p{number}/ask" for number in range(count))
+        assert max(map(len, asked)) <= PLUGS_AT_ONCE
+
+    play(story, *(partial(plug, f"p{n}", "pilegate-native") for n in range(count)))
