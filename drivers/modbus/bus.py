@@ -286,7 +286,7 @@ class ModbusBus:
         if not self._running:
             owner = asyncio.create_task(self.run(), name=f"bus {self.id}: all off")
         results = dict.fromkeys(self._dispatch.lanes.relays, WriteResult.FAILED)
-        self._dispatch.confirm_all = True
+        self._dispatch.switching.confirm_all = True
         try:
             for attempt in range(TRIES_ALL_OFF):
                 left = [outlet for outlet, end in results.items() if end is not WriteResult.DONE]
@@ -296,7 +296,7 @@ class ModbusBus:
                     await asyncio.sleep(_BETWEEN_TRIES_S)
                 results.update(await self._try_off(left))
         finally:
-            self._dispatch.confirm_all = False
+            self._dispatch.switching.confirm_all = False
             if owner is not None:
                 owner.cancel()
                 await asyncio.wait([owner])

@@ -1,4 +1,4 @@
-"""Who speaks next on an open bus, and what becomes of it.
+"""Who speaks next on an open bus.
 
 The order is: cut-offs; reads that confirm a write; one command, which is an OFF that is not
 urgent, else an ON, else a module's setting; then a poll before the next. Only one request is
@@ -25,6 +25,7 @@ from drivers.modbus.lanes import Lanes, Off
 from drivers.modbus.pause import Pause
 from drivers.modbus.polling import polling_of
 from drivers.modbus.rounds import Rounds, Turn
+from drivers.modbus.switching import Switching, Written
 from drivers.modbus.talk import Outcome, Talk, TimeS
 from drivers.modbus.unit import CompiledRead, Unit, make_unit
 from drivers.modbus.wire import Wire
@@ -39,11 +40,7 @@ log = logging.getLogger(__name__)
 LONGEST_SILENCE_WAIT_S = 0.1
 """A line that never falls silent is spoken on all the same after so long."""
 
-JOINED_TRIES = 3
-"""A device that leaves so many joined writes in a row unanswered does not know them."""
-
 Step = Coroutine[None, None, None]
-Written = Callable[[OutletId, bool, WriteResult], None]
 
 
 class Dispatcher:
@@ -85,7 +82,7 @@ class Dispatcher:
         self._in_use = InUse(outlets, elsewhere, self.lanes.switched_on)
         self._by_use = polling.pace is not None
         """Whether it matters which outlets are in use."""
-        self._units_of = {
+        units_of = {
             point.id: tuple(
                 self.units[device]
                 for device in dict.fromkeys(
@@ -96,6 +93,9 @@ class Dispatcher:
             for point in site.points_on(bus.id)
         }
         self.rounds = Rounds(self.units.values(), polling, self._in_use, phase_ms)
+        self.switching = Switching(
+            self.asker, self.lanes, self.rounds, units_of, written=written, now_ms=self._now_ms
+        )
         self._wake: asyncio.Future[None] | None = None
         self._polled = True
         self.on_ms = self._longest_on_ms(wire)
@@ -103,8 +103,6 @@ class Dispatcher:
         self._talk: Talk | None = None
         self._ahead: tuple[Off, Request] | None = None
         """The cut-off that is on the wire before its turn came."""
-        self.confirm_all = False
-        """Read every write's effect back, as ``all_off`` does."""
 
     def _longest_on_ms(self, wire: Wire) -> float:
         on_ms = [
@@ -152,7 +150,7 @@ class Dispatcher:
     def lost(self, detail: str) -> None:
         """Say what is known of the devices now: nothing."""
         for unit in self.units.values():
-            self._fail_unconfirmed(unit)
+            self.switching.fail_unconfirmed(unit)
             if unit.health.state is not DeviceState.UNKNOWN:
                 unit.health.unreachable()
                 self._sink.on_device(
@@ -185,7 +183,7 @@ class Dispatcher:
             self._talk = None
             if self._ahead is not None:
                 sent, self._ahead = self._ahead, None
-                self._wrote(sent[0].outlets, False, WriteResult.FAILED)
+                self.switching.wrote(sent[0].outlets, False, WriteResult.FAILED)
         return self.asker.is_given_up and talk.lost is None
 
     async def _silence(self, talk: Talk, pause: Pause) -> None:
@@ -216,10 +214,10 @@ class Dispatcher:
         """Give what goes on the wire next, or None when nothing may now."""
         if self._ahead is not None:
             sent, self._ahead = self._ahead, None
-            return self._switch_off(talk, *sent)
+            return self.switching.switch_off(talk, self.units[sent[0].device], *sent)
         now_ms = self._now_ms()
         if self.lanes.has_cuts and (off := self.lanes.take_cut(self._cut_rank)):
-            return self._switch_off(talk, off)
+            return self.switching.switch_off(talk, self.units[off.device], off)
         confirming = self._next_turn(now_ms, lambda unit: bool(unit.unconfirmed))
         if confirming is not None:
             return self._poll(talk, *confirming)
@@ -232,7 +230,7 @@ class Dispatcher:
         for unit in self.units.values():
             unit.cut_failed = False
         if self.lanes.has_cuts and (off := self.lanes.take_cut(self._cut_rank)):
-            return self._switch_off(talk, off)
+            return self.switching.switch_off(talk, self.units[off.device], off)
         return self._command(talk)
 
     def _next_poll(self, talk: Talk, now_ms: float) -> Step | None:
@@ -261,20 +259,21 @@ class Dispatcher:
             barrier = unit.suspicion.barrier(now_ms)
             if barrier is not None or not unit.suspicion.is_suspect:
                 return turn, barrier
-            self._fail_unconfirmed(unit)
+            self.switching.fail_unconfirmed(unit)
             self.rounds.skip(turn, now_ms)
         return None
 
     def _command(self, talk: Talk) -> Step | None:
         """Give an OFF that may wait, an ON, or a setting of a module that came online."""
         if self.lanes.has_offs and (off := self.lanes.take_off(self._off_rank)):
-            return self._switch_off(talk, off)
+            return self.switching.switch_off(talk, self.units[off.device], off)
         outlet = self.lanes.take_on(lambda device: self.units[device].may_switch_on)
         if outlet is not None:
-            return self._switch_on(talk, outlet)
+            unit = self.units[self.lanes.relays[outlet].device]
+            return self.switching.switch_on(talk, unit, outlet)
         for unit in self.units.values():
             if unit.waiting_setup and unit.may_switch_on and unit.ready_s <= self._time_s():
-                return self._set_up(talk, unit, unit.waiting_setup[0])
+                return self.switching.set_up(talk, unit, unit.waiting_setup[0])
         return None
 
     def _cut_rank(self, device: DeviceId) -> int | None:
@@ -327,7 +326,7 @@ class Dispatcher:
         )
 
     def _end_turn(self, turn: Turn, *, read: bool) -> None:
-        self._fail_unconfirmed(turn.unit)
+        self.switching.fail_unconfirmed(turn.unit)
         if turn in self.rounds.turns:
             self.rounds.done(turn, self._now_ms(), read=read)
 
@@ -345,108 +344,9 @@ class Dispatcher:
             self._sink.on_sample(outlet, sample)
         except Exception:  # one outlet's error must not keep the others from their samples
             log.exception("outlet %s: its sample was not taken", outlet)
-        if unit.unconfirmed and sample.relay_on is not None and outlet in unit.unconfirmed:
-            wanted_on = unit.unconfirmed.pop(outlet)
-            seen = WriteResult.DONE if sample.relay_on is wanted_on else WriteResult.FAILED
-            self._written(outlet, wanted_on, seen)
+        self.switching.seen(unit, outlet, sample)
         if self._by_use:
             self._in_use.saw(outlet, sample)
-
-    async def _switch_off(self, talk: Talk, off: Off, sent: Request | None = None) -> None:
-        unit = self.units[off.device]
-        request = sent or off_request(unit.device, off.first, off.last)
-        doubted = unit.suspicion.is_suspect
-        answered_before = unit.health.misses == 0
-        outcome = Outcome.LOST
-        try:
-            outcome = await self.asker.ask(talk, unit, request)
-        finally:
-            if outcome is Outcome.LOST:
-                self._wrote(off.outlets, False, WriteResult.FAILED)
-        if off.count > 1 and self._takes_no_joined(unit, outcome, talk, answered_before):
-            log.warning("device %s refuses FC0F: its relays are switched one by one", off.device)
-            self.lanes.unjoin(off.device)
-            for outlet in off.outlets:
-                self.lanes.put_off(outlet, urgent=True)
-            return
-        if outcome is not Outcome.ANSWERED:
-            unit.cut_failed = unit.off_failed = True
-        if outcome is not Outcome.LOST:
-            self._finish(unit, off.outlets, False, outcome, doubted=doubted)
-
-    @staticmethod
-    def _takes_no_joined(unit: Unit, outcome: Outcome, talk: Talk, answered_before: bool) -> bool:
-        """Say whether a device had better be told of each relay alone.
-
-        It declines the joined write, or this span of it; or it leaves joined writes unanswered
-        again and again, and answers what it is asked in between.
-        """
-        if outcome is Outcome.DECLINED:
-            return talk.exception_code in frames.NOT_DONE
-        if outcome is Outcome.ANSWERED:
-            unit.joined_missed = 0
-        elif outcome is Outcome.SILENT and answered_before:
-            unit.joined_missed += 1
-        return unit.joined_missed >= JOINED_TRIES
-
-    async def _switch_on(self, talk: Talk, outlet: OutletId) -> None:
-        relay = self.lanes.relays[outlet]
-        unit = self.units[relay.device]
-        request = switch_request(unit.device, relay.address, on=True)
-        outcome = await self.asker.ask(talk, unit, request)
-        self._finish(unit, (outlet,), True, outcome, doubted=False)
-
-    async def _set_up(self, talk: Talk, unit: Unit, request: Request) -> None:
-        outcome = await self.asker.ask(talk, unit, request)
-        if not unit.waiting_setup or unit.waiting_setup[0] is not request:
-            return  # it went away and came back meanwhile, and gets everything again
-        if outcome is Outcome.DECLINED and talk.exception_code not in frames.BUSY:
-            log.warning(
-                "device %s refuses its setting %s: %s; check profile %s",
-                unit.device.id,
-                request.pdu.hex(" "),
-                frames.EXCEPTIONS.get(talk.exception_code, talk.exception_code),
-                unit.device.profile.profile,
-            )
-            unit.waiting_setup.popleft()
-        elif outcome is Outcome.ANSWERED:
-            unit.waiting_setup.popleft()
-
-    def _finish(
-        self,
-        unit: Unit,
-        outlets: tuple[OutletId, ...],
-        wanted_on: bool,
-        outcome: Outcome,
-        *,
-        doubted: bool,
-    ) -> None:
-        """Report a write, or have it read back where its echo is not to be believed."""
-        if outcome is not Outcome.ANSWERED:
-            self._wrote(outlets, wanted_on, WriteResult.FAILED)
-            return
-        if self._by_use:
-            for outlet in outlets:
-                self.rounds.switched(self._units_of[outlet], self._now_ms(), on=wanted_on)
-        shown = tuple(outlet for outlet in outlets if outlet in unit.shows_relay)
-        hidden = tuple(outlet for outlet in outlets if outlet not in unit.shows_relay)
-        if not doubted and not self.confirm_all:
-            self._wrote(outlets, wanted_on, WriteResult.DONE)
-            return
-        self._wrote(hidden, wanted_on, WriteResult.FAILED if doubted else WriteResult.DONE)
-        for outlet in shown:
-            unit.unconfirmed[outlet] = wanted_on
-        if shown:
-            self.rounds.promote(unit)
-
-    def _fail_unconfirmed(self, unit: Unit) -> None:
-        while unit.unconfirmed:
-            outlet, wanted_on = unit.unconfirmed.popitem()
-            self._written(outlet, wanted_on, WriteResult.FAILED)
-
-    def _wrote(self, outlets: tuple[OutletId, ...], wanted_on: bool, result: WriteResult) -> None:
-        for outlet in outlets:
-            self._written(outlet, wanted_on, result)
 
     def _now_ms(self) -> float:
         return self._time_s() * 1_000

@@ -134,8 +134,11 @@ class Rounds:
         """Have devices read soon on which something was switched.
 
         After an ON what leads is read before this round is over, once more if need be, but not
-        more often; the rest comes with the next that is due.
+        more often; the rest comes with the next that is due. Where everything is read in every
+        round, it is.
         """
+        if self._polling.pace is None:
+            return
         for unit in units:
             unit.due = unit.due.no_later(now_ms)
             if not on or unit.health.state is DeviceState.QUARANTINED or not unit.reads:
