@@ -73,9 +73,9 @@ async def _to_come(socket: Path, seq: int, kinds: tuple[str, ...], *, as_json: b
         match event:
             case FactArrived(fact):
                 _show(fact, kinds, as_json=as_json)
-            case LinkDown(CorrectInput() as error, _):
+            case LinkDown(CorrectInput() as error):
                 raise error  # asked again, it would be refused again
-            case LinkDown(error, _) if not away:
+            case LinkDown(error) if not away:
                 away = True
                 click.echo(f"pilegate: {error}; waiting for it", err=True)
             case LinkUp() if away:

@@ -43,7 +43,7 @@ class Picture:
                 self.outlets |= {view.outlet: view for view in outlets}
             case LinkUp(guard):
                 self.title, self.trouble = f"{guard.site} · guard {guard.pid}", ""
-            case LinkDown(error, _):
+            case LinkDown(error):
                 self.trouble = f"{error}; what follows is old"
 
     def draw(self, width: int, height: int, now_utc_ms: int) -> Group:

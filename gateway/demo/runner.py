@@ -213,7 +213,7 @@ class _Run:
                 case FactArrived(fact):
                     self._log.facts.append(Seen(fact, now_ns))
                     self._narrator.fact(self._log.facts[-1])
-                case LinkDown(error, _):
+                case LinkDown(error):
                     self._narrator.say(str(error))
                 case _:
                     pass

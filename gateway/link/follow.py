@@ -29,7 +29,6 @@ class LinkDown:
     """Not connected, and why; it is tried again without being asked."""
 
     error: PilegateError
-    retry_s: float
 
 
 FollowEvent = LinkUp | LinkDown | Notification
@@ -74,5 +73,5 @@ async def follow_for_ever(
             # A guard that takes the connection and drops it at once is waited for as well.
             failures = 1 if loop.time() - started_s > LONGEST_WAIT_S else failures + 1
             pause_s = wait_s(failures, jitter=random.random())  # noqa: S311 - spreads load
-            yield LinkDown(err, pause_s)
+            yield LinkDown(err)
             await asyncio.sleep(pause_s)

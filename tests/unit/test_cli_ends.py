@@ -197,7 +197,7 @@ def test_following_ends_when_the_guard_says_that_it_can_not_be(
     """Asked again, it refused again, once a second for ever."""
 
     async def refused(*_: object, **__: object) -> AsyncIterator[LinkDown]:
-        yield LinkDown(CorrectInput("this is another journal"), 1.0)
+        yield LinkDown(CorrectInput("this is another journal"))
 
     monkeypatch.setattr("gateway.link.follow.follow_for_ever", refused)
     with pytest.raises(CorrectInput, match="another journal"):
