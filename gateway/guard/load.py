@@ -23,6 +23,9 @@ from gateway.guard.model import Sample
 
 SEEN_W = 7.0
 """From this power on something is plugged in (the rule *no load*, by default)."""
+GONE_W = 1.0
+"""Below it nothing is plugged in any more (the rule *unplugged*, by default). Between the two a
+charger waits for its battery at 1.5 to 6 W, and goes on at once, without a second soft start."""
 GONE_MS = 3_000
 """So long below it, and what comes next is something else."""
 LEVEL_MS = 10_000.0
@@ -73,7 +76,7 @@ class Plugged(NamedTuple):
     since_ms: int | None = None
     """When power was first seen; None: nothing is plugged in."""
     seen_ms: int = 0
-    """When it was last seen."""
+    """When it was last there, if only waiting."""
     sample_ms: int = 0
     samples: int = 0
     level_w: float = 0.0
@@ -102,10 +105,12 @@ def follow(plugged: Plugged, sample: Sample) -> Plugged:
     power_w, at_ms = abs(sample.power_w), sample.at_ms
     if plugged.since_ms is None:
         return _first(sample, power_w) if power_w >= SEEN_W else plugged
-    if power_w < SEEN_W:
+    if power_w < GONE_W:
         if at_ms - plugged.seen_ms >= GONE_MS:
             return Plugged()
         return plugged._replace(sample_ms=at_ms)
+    if power_w < SEEN_W:
+        return plugged._replace(seen_ms=at_ms, sample_ms=at_ms)
     since_ms, before_w = plugged.since_ms, plugged.power_w
     elapsed_ms = at_ms - plugged.sample_ms
     share = min(1.0, elapsed_ms / LEVEL_MS) if plugged.samples > 1 else 1.0

@@ -80,6 +80,25 @@ def test_a_charger_that_changes_its_packs_does_not_ripple() -> None:
     assert machine.reasons(FactKind.OUTLET_ALARM) == []
 
 
+@pytest.mark.parametrize("waits_w", [1.5, 4.0, 6.0])
+def test_a_charger_that_waits_for_its_battery_stays_one(waits_w: float) -> None:
+    machine = Machine()
+    machine.switch_on()
+    ramp = [55.0 * second for second in range(1, 11)]
+    # At power at once after the pause; the second pack begins with a ramp, not with a ripple.
+    course = [*ramp, *[550.0] * 60, *[waits_w] * 200, *[550.0] * 20, *[60.0] * 20, *ramp]
+    for watts in [*course, *[550.0] * 60]:
+        machine.sample(watts, current_a=watts / 230 / 0.62)
+    assert machine.reasons(FactKind.OUTLET_ALARM) == []
+
+
+def test_a_pause_that_begins_with_lost_polls_is_no_new_load() -> None:
+    plugged = Plugged()
+    for second, watts in [(0, 60.0), (1, 300.0), (2, 550.0), (3, 550.0), (7, 5.0), (8, 550.0)]:
+        plugged = follow(plugged, sample(second, watts, watts / 230 / 0.62))
+    assert plugged.since_ms == 1_000_000
+
+
 def test_a_small_heater_is_one_and_no_alarm() -> None:
     found = seen(Appliance(ApplianceSettings(power_w=120)), 10)
     assert (found.kind, found.confidence) == (Kind.APPLIANCE, 0.8)
