@@ -31,6 +31,16 @@ STRONG_W = 30.0
 domain facts, section 2), and is one"""
 STRONG_LOAD_MS = 1_800
 """after two or three polls: a spike when the relay closes is over before."""
+FALL_SHARE = 0.1
+"""What has fallen by this share while it floats is still tapering: a float stays. A small charger
+on a large battery creeps below ``float_share`` hours before it has done its work."""
+FALL_W = 0.15
+"""Less is the last digit of a meter (0.1 W: PZEM-004T v3; domain facts, section 3)."""
+NOTHING_W = 0.05
+"""Less reads as 0.0 W: the plug is out, or what is in it will not start again."""
+RETOP_MS = 900_000
+"""A charger on stand-by, which can be less than ``unplugged.below_w``, may top up again after
+the end (domain facts, section 1): it has so long for it, or ``full.delay_s`` where that is less."""
 
 _FULL = Full()
 _NO_LOAD = NoLoad()
@@ -57,6 +67,7 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
         level_w=level_w,
         plateau_w=plateau_w,
         zero_since_ms=_since(charge.zero_since_ms, at_ms, lasts=zero),
+        nothing_since_ms=_since(charge.nothing_since_ms, at_ms, lasts=power_w < NOTHING_W),
         low_since_ms=_since(charge.low_since_ms, at_ms, lasts=not zero and power_w <= taper_w),
         high_since_ms=_since(
             charge.high_since_ms, at_ms, lasts=power_w > max(PLATEAU_SHARE * plateau_w, taper_w)
@@ -66,19 +77,12 @@ def follow(charge: Charge, power_w: float, at_ms: int, limits: Limits) -> Charge
     charge = _tapering(charge, at_ms, full.settle_s * 1000)
     load_ms = STRONG_LOAD_MS if power_w >= STRONG_W else LOAD_MS
     load_seen = charge.load_seen or _lasted_ms(charge.load_since_ms, at_ms) >= load_ms
-    float_since_ms, reference_w = _floating(
-        charge,
-        power_w,
-        at_ms,
-        full,
-        lasts=load_seen and power_w <= _float_threshold_w(full, plateau_w),
-    )
+    floats = load_seen and power_w <= _float_threshold_w(full, plateau_w)
+    charge = _floating(charge, power_w, at_ms, full, lasts=floats)
     return _watched(was, charge, power_w, at_ms)._replace(
         sample_ms=at_ms,
         load_seen=load_seen,
         before_zero_w=charge.before_zero_w if zero else power_w,
-        float_since_ms=float_since_ms,
-        float_reference_w=reference_w,
     )
 
 
@@ -155,7 +159,7 @@ def _zero(charge: Charge, limits: Limits) -> Finding | None:
     if rule is None or charge.zero_since_ms is None or charge.sample_ms is None:
         return None
     held_ms = charge.sample_ms - charge.zero_since_ms
-    if held_ms < rule.delay_s * 1000:
+    if held_ms < rule.delay_s * 1000 or _may_top_up(charge, rule, limits.full, held_ms):
         return None
     evidence = {
         "plateau_w": round(charge.plateau_w, 1),
@@ -171,6 +175,14 @@ def _zero(charge: Charge, limits: Limits) -> Finding | None:
         by = rule if full.action is Action.ALARM else full
         return _finding(Reason.FULL, by, evidence)
     return _finding(Reason.UNPLUGGED, rule, evidence)
+
+
+def _may_top_up(charge: Charge, rule: Unplugged, full: Full | None, held_ms: int) -> bool:
+    """Say whether a charger that has tapered is on stand-by, and its re-top may be to come."""
+    if full is None or not charge.tapered or charge.sample_ms is None:
+        return False
+    is_out = _lasted_ms(charge.nothing_since_ms, charge.sample_ms) >= rule.delay_s * 1000
+    return not is_out and held_ms < min(full.delay_s * 1000, RETOP_MS)
 
 
 def _float(charge: Charge, limits: Limits) -> Finding | None:
@@ -212,15 +224,25 @@ def _level(charge: Charge, threshold_w: float, held_ms: int) -> dict[str, Any]:
     }
 
 
-def _floating(
-    charge: Charge, power_w: float, at_ms: int, full: Full, *, lasts: bool
-) -> tuple[int | None, float]:
-    """Since when it floats, and at what power; a rise starts the time anew."""
+def _floating(charge: Charge, power_w: float, at_ms: int, full: Full, *, lasts: bool) -> Charge:
+    """Say since when it floats, and at what power; a rise and a fall start the time anew."""
     if not lasts:
-        return None, 0.0
-    if charge.float_since_ms is None or power_w > charge.float_reference_w + full.restart_w:
-        return at_ms, power_w
-    return charge.float_since_ms, min(charge.float_reference_w, power_w)
+        return charge._replace(float_since_ms=None)
+    since_ms, lowest_w, began_w = (
+        charge.float_since_ms,
+        charge.float_reference_w,
+        charge.float_began_w,
+    )
+    if since_ms is None or power_w > lowest_w + full.restart_w:
+        since_ms, lowest_w = at_ms, power_w
+    elif charge.level_w < began_w - max(FALL_W, FALL_SHARE * began_w):
+        since_ms = at_ms
+    lowest_w = min(lowest_w, power_w)
+    if at_ms - since_ms <= full.settle_s * 1000:
+        began_w = lowest_w
+    return charge._replace(
+        float_since_ms=since_ms, float_reference_w=lowest_w, float_began_w=began_w
+    )
 
 
 def _smoothed(charge: Charge, power_w: float, at_ms: int, settle_s: float) -> float:

@@ -190,13 +190,14 @@ class Full(Rule):
 
     Floating is a power below ``float_w`` or below ``float_share`` of the charge's plateau, for
     ``delay_s``. A rise of more than ``restart_w`` starts the delay anew: a re-top after the end
-    is part of a charge.
+    is part of a charge. So does a fall: what falls still tapers (``charge.FALL_SHARE``).
 
     The last stage of many chargers lies higher, and lasts: lead-acid absorption takes hours at a
     sixth of the plateau. So a power below ``taper_w`` or ``taper_share`` of the plateau means that
     a charge has tapered once it has lasted for ``settle_s``, but ends it only after
     ``taper_delay_s``. When the power of a charge that has tapered goes to zero, that is full as
-    well, after the delay of the rule *unplugged*. ``settle_s`` must outlast the dips of a dual-pack
+    well, after the delay of the rule *unplugged*; later, when the meter shows a stand-by below that
+    rule's threshold (``charge.RETOP_MS``). ``settle_s`` must outlast the dips of a dual-pack
     charger's change-over.
 
     Figures: lead-acid, 36 V, 12 Ah: 1.8 A, then 0.3 A (a sixth), then 50 mA (3 %); piles in use

@@ -109,6 +109,8 @@ class Charge(NamedTuple):
     plateau_w: float = 0.0
     """The highest smoothed power: the charge's level before its taper."""
     zero_since_ms: int | None = None
+    nothing_since_ms: int | None = None
+    """Since when its meter has shown nothing at all."""
     before_zero_w: float = 0.0
     """The last power before it went to zero."""
     low_since_ms: int | None = None
@@ -122,6 +124,8 @@ class Charge(NamedTuple):
     """What the plateau was when it tapered."""
     float_since_ms: int | None = None
     float_reference_w: float = 0.0
+    float_began_w: float = 0.0
+    """The lowest power when the time of the float began."""
     zero_w: float = 0.0
     """The highest power since it went to zero."""
     rest_w: float = 0.0
