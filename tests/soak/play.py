@@ -51,6 +51,8 @@ class Told:
     second: float
     kind: FactKind
     reason: str
+    over_s: float
+    """For how long more than the outlet may draw had flowed then; a cut-off ends it."""
 
 
 @dataclass(slots=True)
@@ -101,7 +103,9 @@ class Play:
                 case SwitchOff():
                     self._switch(on=False)
                 case Note():
-                    self.told.append(Told(self.second, effect.kind, str(effect.reason)))
+                    self.told.append(
+                        Told(self.second, effect.kind, str(effect.reason), self.over_s)
+                    )
 
     def judged(self, event: Event) -> tuple[OutletState, tuple[Effect, ...]]:
         """Ask the machine what becomes of an event."""
@@ -235,7 +239,7 @@ class Play:
         if self.fault is None:
             ended = ends[0].reason if ends else "nothing"
             good = ended == "full" and share >= ENOUGH and len(ends) == 1
-            if ended in ("overcurrent", "overpower") and self.over_s >= NOT_BY_NOISE_S:
+            if ended in ("overcurrent", "overpower") and ends[0].over_s >= NOT_BY_NOISE_S:
                 ended, good = TOO_MUCH, True
             return Verdict(self.seed, "", ended, good, 0.0, share, about)
         fault = self.fault
@@ -243,7 +247,8 @@ class Play:
         others = [told for told in ends if told.second < fault.at_s]
         if others and others[0].reason == "full" and share >= ENOUGH:
             return Verdict(self.seed, fault.kind, DONE_BEFORE, True, 0.0, share, about)
-        if others and others[0].reason in ("overcurrent", "overpower") and self.over_s:
+        by_limit = bool(others) and others[0].reason in ("overcurrent", "overpower")
+        if by_limit and others[0].over_s >= NOT_BY_NOISE_S:
             return Verdict(self.seed, fault.kind, TOO_MUCH, True, 0.0, share, about)
         if fault.kind == "welded" and self.seen_s is None and not found:
             return Verdict(self.seed, fault.kind, UNSEEN, True, 0.0, share, about)
