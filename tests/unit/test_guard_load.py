@@ -175,6 +175,16 @@ def test_no_recorded_charge_is_taken_for_an_appliance(name: str) -> None:
     assert play(limits, name).cuts() == []
 
 
+def test_lost_polls_at_the_start_do_not_delay_the_alarm() -> None:
+    machine = Machine()
+    machine.switch_on()
+    for seconds in [1, 2, 1, 3, 1, 1, 1]:
+        machine.sample(1_800.0, after_s=seconds)
+    assert machine.reasons(FactKind.OUTLET_ALARM) == []
+    machine.sample(1_800.0)
+    assert machine.reasons(FactKind.OUTLET_ALARM) == ["wrong_appliance"]
+
+
 def test_the_alarm_is_over_when_the_appliance_is_gone() -> None:
     machine = Machine()
     machine.switch_on()
