@@ -196,7 +196,10 @@ def _stranger(turn: Turn) -> Finding | None:
     since_ms = state.holds.get(Reason.WRONG_APPLIANCE)
     at_ms = state.plugged.sample_ms
     if found.kind is not load.Kind.APPLIANCE or found.level_w <= rule.resistive_above_w:
-        turn.drop_hold(Reason.WRONG_APPLIANCE)
+        # What is no longer certain is not over: at an edge the alarm would come and go.
+        is_told = Reason.WRONG_APPLIANCE in state.alarms and found.kind is load.Kind.UNKNOWN
+        if not is_told:
+            turn.drop_hold(Reason.WRONG_APPLIANCE)
         return None
     if since_ms is None:
         # A load that grows above the limit later is strange from then on, any other from its first

@@ -195,6 +195,17 @@ def test_the_alarm_is_over_when_the_appliance_is_gone() -> None:
     assert machine.reasons(FactKind.OUTLET_ALARM_CLEARED) == ["wrong_appliance"]
 
 
+def test_the_alarm_does_not_come_and_go_at_the_edge_of_a_power_factor() -> None:
+    machine = Machine()
+    machine.switch_on()
+    for second in range(300):
+        # what it is on average crosses 0.99 again and again
+        factor = 0.995 if second < 20 else 0.97 if second // 40 % 2 else 1.0
+        machine.sample(500.0, current_a=round(500.0 / 230.0 / factor, 3))
+    assert machine.reasons(FactKind.OUTLET_ALARM) == ["wrong_appliance"]
+    assert machine.reasons(FactKind.OUTLET_ALARM_CLEARED) == []
+
+
 def test_random_chargers_are_not_taken_for_appliances() -> None:
     rng = random.Random(7)
     for _ in range(300):
