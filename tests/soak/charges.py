@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import Counter, defaultdict
@@ -24,21 +25,38 @@ T = TypeVar("T")
 
 
 def soak_charges(count: int, seed: int) -> bool:
-    """Play ``count`` charges without a fault and as many with one, in equal shares."""
+    """Play ``count`` charges without a fault and as many with one, in equal shares.
+
+    What is judged wrongly is told at once; interrupted, it tells of those that were played.
+    """
     _print_ranges()
-    jobs = [(seed + number, NO_FAULT) for number in range(count)]
-    jobs += [(seed + count + number, FAULTS[number % len(FAULTS)]) for number in range(count)]
-    verdicts = list(with_progress(_play_all(jobs), len(jobs)))
+    jobs: list[tuple[int, str]] = []
+    for number in range(count):
+        jobs.append((seed + number, NO_FAULT))
+        jobs.append((seed + count + number, FAULTS[number % len(FAULTS)]))
+    verdicts: list[Verdict] = []
+    try:
+        for verdict in with_progress(_play_all(jobs), len(jobs)):
+            verdicts.append(verdict)
+            if not verdict.good:
+                print(f"{verdict.fault or 'no fault'}: {_told(verdict)}", flush=True)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {len(verdicts)} of {len(jobs)} charges were played")
     _print_confusion(verdicts)
     _print_worst(verdicts)
     bad = sum(not verdict.good for verdict in verdicts)
     print(f"{len(verdicts)} charges, {bad} judged wrongly")
-    return bad == 0
+    return bad == 0 and len(verdicts) == len(jobs)
 
 
 def _play_all(jobs: list[tuple[int, str]]) -> Iterator[Verdict]:
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_leave_interrupts) as pool:
         yield from pool.map(_play, jobs, chunksize=8)
+
+
+def _leave_interrupts() -> None:
+    """Leave an interrupt from the keyboard to the process that has the results."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _play(job: tuple[int, str]) -> Verdict:
@@ -88,7 +106,11 @@ def _print_worst(verdicts: Iterable[Verdict]) -> None:
         cases.sort(key=lambda case: (case.share, -case.late_s))
         print(f"\n{fault or 'no fault'}: {len(cases)} judged wrongly, such as")
         for case in cases[:WORST]:
-            print(
-                f"  seed {case.seed}: told {case.ended}, {case.share:.0%} delivered,"
-                f" {case.late_s:.0f} s late: {case.about}"
-            )
+            print(f"  {_told(case)}")
+
+
+def _told(case: Verdict) -> str:
+    return (
+        f"seed {case.seed}: told {case.ended}, {case.share:.0%} delivered,"
+        f" {case.late_s:.0f} s late: {case.about}"
+    )

@@ -40,6 +40,8 @@ IDLE_POLLS = 60
 """An outlet was polled before it was switched on."""
 NOT_BY_NOISE_S = 2.0
 """So long must too much have flowed in truth; the rules' delay less one poll."""
+AT_THE_LIMIT = 0.98
+"""From this share of a limit on, the noise of load and mains (1 % rms each) decides."""
 WATCH_S = 900.0
 """How long after a fault its end is waited for."""
 
@@ -162,7 +164,7 @@ class Play:
         current, power, weld = self.limits.overcurrent, self.limits.overpower, self.limits.welded
         assert current is not None
         assert power is not None
-        over = amps > current.above_a or watts > power.above_w
+        over = max(amps / current.above_a, watts / power.above_w) > AT_THE_LIMIT
         self.over_s = self.over_s + 1.0 if over else 0.0
         flows = self.state.lease is None and round(amps, 2) > weld.above_a
         self.seen_s = (self.seen_s or self.second) if flows else None
