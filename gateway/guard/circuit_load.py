@@ -15,6 +15,7 @@ from typing import NamedTuple
 from gateway.config import Amount, Circuit
 from gateway.config.circuit_model import MAINS_V, PHASES
 from gateway.core.ids import CircuitId, OutletId
+from gateway.guard.slices import Slices, a_few, whole
 
 NOTHING = Amount(0.0, 0.0)
 _ROUNDING = 1e-6
@@ -230,12 +231,20 @@ class _Sums:
 
 def carried(tree: Tree, scene: Scene) -> list[Carried]:
     """Count every circuit of a tree, by its place."""
+    return whole(counted(tree, scene))
+
+
+def counted(tree: Tree, scene: Scene) -> Slices[list[Carried]]:
+    """Count every circuit of a tree, by its place, in slices."""
     sums = [_Sums() for _ in tree.circuits]
-    for usage in scene.usages:
-        if usage.stage is not Stage.WAITING:
-            _hang(sums[tree.lines[usage.outlet][0]], usage, tree.phases[usage.outlet])
+    for few in a_few(scene.usages):
+        for usage in few:
+            if usage.stage is not Stage.WAITING:
+                _hang(sums[tree.lines[usage.outlet][0]], usage, tree.phases[usage.outlet])
+        yield
     found = [Carried(NO_LOAD)] * len(sums)
     for at in reversed(range(len(sums))):
+        yield
         circuit, mine = tree.circuits[at], sums[at]
         feed = scene.feeds.get(circuit.id)
         if circuit.meter is None:
@@ -271,14 +280,14 @@ def _hang(sums: _Sums, usage: Usage, phase: int) -> None:
 
 
 def parts(
-    tree: Tree, counted: Sequence[Carried], outlet: OutletId, draw: Amount, limit: Amount
+    tree: Tree, loads: Sequence[Carried], outlet: OutletId, draw: Amount, limit: Amount
 ) -> Iterator[tuple[int, Amount]]:
     """Give what an outlet that draws so much counts with on each circuit of its line."""
     here, unmeasured = draw, limit
     for at in tree.lines[outlet]:
-        if counted[at].known is Knowledge.METER:
+        if loads[at].known is Knowledge.METER:
             here = unmeasured = draw
-        elif counted[at].known is Knowledge.LIMITS:
+        elif loads[at].known is Knowledge.LIMITS:
             here = unmeasured
         yield at, here
 

@@ -72,4 +72,3 @@ class Answer(NamedTuple):
     code: str = ""
     """Empty: it may start, or wait."""
     message: str = ""
-    waits: bool = False

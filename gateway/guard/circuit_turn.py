@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -19,11 +20,13 @@ from gateway.guard.circuit_load import (
     Tree,
     Usage,
     amps,
-    carried,
+    counted,
+    has_room,
     parts,
 )
 from gateway.guard.circuit_state import CircuitNote, Decisions, Shed, TreeState
 from gateway.guard.shedding import without
+from gateway.guard.slices import Slices, a_few
 
 
 @dataclass(slots=True)
@@ -42,6 +45,12 @@ class Turn:
     decisions: Decisions = field(default_factory=Decisions)
     gone: set[OutletId] = field(default_factory=set)
     """Outlets that are shed in this step."""
+    drew: dict[OutletId, Amount] = field(default_factory=dict)
+    """What they drew."""
+    rest_until_ms: dict[OutletId, int] = field(default_factory=dict)
+    """Until when those of them rest that have to."""
+    rooms: dict[tuple[int, int, Amount], bool] = field(default_factory=dict)
+    """Where there was found to be room, by circuit, phase and need: many who wait need the same."""
 
     @property
     def now_ms(self) -> int:
@@ -74,8 +83,7 @@ class Turn:
         self.decisions.sheds.append(Shed(usage.outlet, circuit.id, reason, evidence))
         without(self.tree, self.left, usage)
         if usage.measured is not None:
-            drew = {**self.state.drew, usage.outlet: usage.measured}
-            self.state = self.state._replace(drew=MappingProxyType(drew))
+            self.drew[usage.outlet] = usage.measured
 
     def let_go_on(self, usage: Usage) -> None:
         """Let an outlet start, and count it with what it may draw."""
@@ -85,28 +93,50 @@ class Turn:
         for at, need in list(needs(self.tree, self.carried, self.state, usage)):
             one = self.carried[at]
             self.carried[at] = one._replace(extra=one.extra.plus(need, phase))
+        self.rooms.clear()
+
+    def has_room(self, at: int, phase: int, need: Amount) -> bool:
+        """Say whether an outlet may start on a circuit."""
+        found = self.rooms.get((at, phase, need))
+        if found is None:
+            found = has_room(self.tree.circuits[at], self.carried[at], need, phase)
+            self.rooms[at, phase, need] = found
+        return found
 
     def recover(self) -> None:
         """Let outlets go on one by one from now on, until nobody waits."""
         self.state = self.state._replace(is_recovering=True, started_ms=None)
 
+    def end(self) -> TreeState:
+        """Give the state after the step."""
+        if self.drew:
+            drew = MappingProxyType({**self.state.drew, **self.drew})
+            self.state = self.state._replace(drew=drew)
+        if self.rest_until_ms:
+            deferred = MappingProxyType({**self.state.deferred, **self.rest_until_ms})
+            self.state = self.state._replace(deferred=deferred)
+        return self.state
 
-def begin(tree: Tree, state: TreeState, scene: Scene) -> Turn:
+
+def begin(tree: Tree, state: TreeState, scene: Scene) -> Slices[Turn]:
     """Begin a step by counting what every circuit carries.
 
     In whatever order outlets come, they are looked at in one.
     """
-    scene = scene._replace(usages=sorted(scene.usages))
-    counted = carried(tree, scene)
+    scene = scene._replace(usages=sorted(scene.usages, key=attrgetter("outlet")))
+    yield
+    loads = yield from counted(tree, scene)
     members: list[list[Usage]] = [[] for _ in tree.circuits]
-    for usage in scene.usages:
-        for at in tree.lines[usage.outlet]:
-            members[at].append(usage)
-    return Turn(tree, state, scene, counted, list(counted), members)
+    for few in a_few(scene.usages):
+        for usage in few:
+            for at in tree.lines[usage.outlet]:
+                members[at].append(usage)
+        yield
+    return Turn(tree, state, scene, loads, list(loads), members)
 
 
 def needs(
-    tree: Tree, counted: Sequence[Carried], state: TreeState, usage: Usage
+    tree: Tree, loads: Sequence[Carried], state: TreeState, usage: Usage
 ) -> Iterator[tuple[int, Amount]]:
     """Say what an outlet counts with on each circuit of its line when it starts.
 
@@ -118,7 +148,7 @@ def needs(
             min(limit.power_w, max(start.power_w, drew.power_w)),
             min(limit.current_a, max(start.current_a, drew.current_a)),
         )
-    return parts(tree, counted, usage.outlet, start, limit)
+    return parts(tree, loads, usage.outlet, start, limit)
 
 
 def figures(circuit: Circuit, one: Carried) -> dict[str, float | bool]:

@@ -1,10 +1,10 @@
 """PURE: who may start on a tree of circuits, who waits, and who is shed.
 
-``step`` is a function of its arguments alone. No start that would exceed a circuit is made: an
-outlet that has just started counts with what it may draw. A circuit that carries more than it
-may, for longer than its delay, sheds outlets by its policy; their leases go on, and they wait in
-the tree's one queue like those that found no room. After a blackout, and after a contactor was
-open, outlets go on one by one.
+``step`` is a function of its arguments alone; ``judge`` is the same in slices. No start that would
+exceed a circuit is made: an outlet that has just started counts with what it may draw. A circuit
+that carries more than it may, for longer than its delay, sheds outlets by its policy; their leases
+go on, and they wait in the tree's one queue like those that found no room. After a blackout, and
+after a contactor was open, outlets go on one by one.
 
 Nobody overtakes: an outlet that waits for a circuit holds all behind it back that need the same
 circuit, so that a large one is not kept waiting by small ones for ever.
@@ -19,9 +19,10 @@ from gateway.core.facts import FactKind
 from gateway.core.ids import OutletId
 from gateway.core.reasons import Reason
 from gateway.guard import shedding, supply
-from gateway.guard.circuit_load import NO_LOAD, Scene, Stage, Tree, Usage, has_room, is_over
+from gateway.guard.circuit_load import NO_LOAD, Scene, Stage, Tree, Usage, is_over
 from gateway.guard.circuit_state import Answer, Decisions, TreeState
 from gateway.guard.circuit_turn import Turn, begin, needs
+from gateway.guard.slices import Slices, whole
 
 DEFER_MS = 5_000
 """An outlet that could not go on, for its own sake, is tried again after so long."""
@@ -31,17 +32,26 @@ SEEN_S = 3.0
 
 def step(tree: Tree, state: TreeState, scene: Scene) -> tuple[TreeState, Decisions]:
     """Judge a tree: who is shed, who goes on, and what is to be written down."""
-    turn = begin(tree, _without_old(state, scene), scene)
-    supply.meters(turn)
-    supply.contactors(turn)
-    supply.darkness(turn)
-    _overloads(turn)
-    _start(turn)
-    return turn.state, turn.decisions
+    return whole(judge(tree, state, scene))
+
+
+def judge(tree: Tree, state: TreeState, scene: Scene) -> Slices[tuple[TreeState, Decisions]]:
+    """Do what ``step`` does, in slices."""
+    turn = yield from begin(tree, _without_old(state, scene), scene)
+    yield from supply.meters(turn)
+    yield from supply.contactors(turn)
+    yield from supply.darkness(turn)
+    yield from _overloads(turn)
+    yield from _start(turn)
+    return turn.end(), turn.decisions
 
 
 def admit(tree: Tree, state: TreeState, scene: Scene, asked: Usage) -> Answer:
-    """Say whether an outlet that asks for a lease may start, has to wait, or is refused."""
+    """Say whether an outlet that asks for a lease is refused: it would never start, or not wait.
+
+    As long as there is a place to wait, what runs decides nothing and may be left out of the scene;
+    so it may as long as anybody waits.
+    """
     phase = tree.phases[asked.outlet]
     for at in tree.lines[asked.outlet]:
         circuit = tree.circuits[at]
@@ -52,24 +62,23 @@ def admit(tree: Tree, state: TreeState, scene: Scene, asked: Usage) -> Answer:
         if is_over(circuit, NO_LOAD.plus(asked.start, phase)):
             return Answer("too_much", _too_much(circuit, asked))
     waiting = sum(usage.stage is Stage.WAITING for usage in scene.usages)
-    turn = begin(tree, state, scene)
-    is_shut = _shut(turn, asked) is not None
-    if not (waiting or state.is_recovering or is_shut or _full(turn, asked)):
+    if waiting < tree.top.most_waiting:
         return Answer()
-    if waiting >= tree.top.most_waiting:
-        message = f"no room on circuit {tree.top.id}, and {waiting} outlets wait already"
-        return Answer("queue_full", f"{message}: try again later")
-    return Answer(waits=True)
+    if not (waiting or state.is_recovering or _is_kept_out(tree, state, scene, asked)):
+        return Answer()
+    message = f"no room on circuit {tree.top.id}, and {waiting} outlets wait already"
+    return Answer("queue_full", f"{message}: try again later")
 
 
 def defer(state: TreeState, outlet: OutletId, now_ms: int) -> TreeState:
     """Note that an outlet could not go on for its own sake: others need not wait for it."""
-    return _deferred(state, outlet, now_ms + DEFER_MS)
-
-
-def _deferred(state: TreeState, outlet: OutletId, until_ms: int) -> TreeState:
-    deferred = {**state.deferred, outlet: until_ms}
+    deferred = {**state.deferred, outlet: now_ms + DEFER_MS}
     return state._replace(deferred=MappingProxyType(deferred))
+
+
+def _is_kept_out(tree: Tree, state: TreeState, scene: Scene, asked: Usage) -> bool:
+    turn = whole(begin(tree, state, scene))
+    return _shut(turn, asked) is not None or bool(_full(turn, asked))
 
 
 def _too_much(circuit: Circuit, asked: Usage) -> str:
@@ -98,10 +107,11 @@ def _without_old(state: TreeState, scene: Scene) -> TreeState:
 # Too much
 
 
-def _overloads(turn: Turn) -> None:
+def _overloads(turn: Turn) -> Slices[None]:
     """Shed where too much has flowed for too long; the lowest circuits first: it helps above."""
     over_ms = dict(turn.state.over_ms)
     for at in reversed(range(len(turn.tree.circuits))):
+        yield
         circuit = turn.tree.circuits[at]
         if not is_over(circuit, turn.left[at].base):
             over_ms.pop(circuit.id, None)
@@ -109,7 +119,7 @@ def _overloads(turn: Turn) -> None:
             continue
         held_ms = turn.now_ms - over_ms.setdefault(circuit.id, turn.now_ms)
         if held_ms >= circuit.delay_s * 1000:
-            for concerned in _relieve(turn, at, held_ms):
+            for concerned in (yield from _relieve(turn, at, held_ms)):
                 over_ms[concerned.id] = max(
                     over_ms.get(concerned.id, 0), turn.now_ms + _patience_ms(concerned)
                 )
@@ -123,10 +133,10 @@ def _cleared(turn: Turn, circuit: Circuit) -> None:
         turn.note(FactKind.CIRCUIT_CLEARED, circuit)
 
 
-def _relieve(turn: Turn, at: int, held_ms: int) -> list[Circuit]:
+def _relieve(turn: Turn, at: int, held_ms: int) -> Slices[list[Circuit]]:
     """Shed until a circuit carries no more than it may; give the circuits that this concerns."""
     circuit = turn.tree.circuits[at]
-    victims = shedding.victims(turn.tree, at, turn.running(at), turn.left)
+    victims = yield from shedding.victims(turn.tree, at, turn.running(at), turn.left)
     if circuit.id not in turn.state.told_over:
         turn.state = turn.state._replace(told_over=turn.state.told_over | {circuit.id})
         data = {"held_ms": held_ms, "shed": [usage.outlet for usage in victims]}
@@ -135,8 +145,9 @@ def _relieve(turn: Turn, at: int, held_ms: int) -> list[Circuit]:
     rest_ms = round(circuit.rest_s * 1000)
     for usage in victims:
         turn.shed(usage, at, Reason.CIRCUIT_OVER)
-        turn.state = _deferred(turn.state, usage.outlet, turn.now_ms + rest_ms)
+        turn.rest_until_ms[usage.outlet] = turn.now_ms + rest_ms
         places.update(turn.tree.lines[usage.outlet])
+        yield
     return [turn.tree.circuits[place] for place in places]
 
 
@@ -153,12 +164,13 @@ def _patience_ms(circuit: Circuit) -> int:
 # Going on
 
 
-def _start(turn: Turn) -> None:
+def _start(turn: Turn) -> Slices[None]:
     """Let those go on for whom there is room, in the queue's order."""
     stopped: set[int] = set()
     first: Usage | None = None
     queue = shedding.queue(turn.tree, turn.scene.usages)
     for usage in queue:
+        yield
         if turn.state.deferred.get(usage.outlet, 0) > turn.now_ms:
             continue
         line = turn.tree.lines[usage.outlet]
@@ -178,7 +190,7 @@ def _start(turn: Turn) -> None:
     if turn.state.is_recovering and not queue and not is_going:
         turn.state = turn.state._replace(is_recovering=False)
     if first is not None and not is_going and turn.tree.top.policy is Policy.FAIR_ROTATION:
-        _rotate(turn, first)
+        yield from _rotate(turn, first)
 
 
 def _is_its_turn(turn: Turn) -> bool:
@@ -204,11 +216,11 @@ def _full(turn: Turn, usage: Usage) -> set[int]:
     return {
         at
         for at, need in needs(turn.tree, turn.carried, turn.state, usage)
-        if not has_room(turn.tree.circuits[at], turn.carried[at], need, phase)
+        if not turn.has_room(at, phase, need)
     }
 
 
-def _rotate(turn: Turn, first: Usage) -> None:
+def _rotate(turn: Turn, first: Usage) -> Slices[None]:
     """Let those who were on longest make room for the one who waits longest, if that helps.
 
     One after the other, and not at once: of four of which three have room, each is to be on for
@@ -220,5 +232,8 @@ def _rotate(turn: Turn, first: Usage) -> None:
         return
     rested = [usage for usage in running if turn.now_ms - usage.since_ms >= full_ms]
     need = dict(needs(turn.tree, turn.carried, turn.state, first))
-    for usage, at in shedding.makes_room(turn.tree, turn.carried, rested, first, need):
+    yield
+    chosen = yield from shedding.makes_room(turn.tree, turn.carried, rested, first, need)
+    for usage, at in chosen:
         turn.shed(usage, at, Reason.ROTATION)
+        yield

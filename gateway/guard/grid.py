@@ -19,18 +19,21 @@ from gateway.core.errors import Refused
 from gateway.core.ids import CircuitId, OutletId
 from gateway.core.reasons import Reason
 from gateway.guard.circuit_load import Carried, Feed, Scene, Tree, Usage, carried, trees_of
-from gateway.guard.circuit_state import Decisions, TreeState
-from gateway.guard.circuits import admit, defer, step
+from gateway.guard.circuit_state import CircuitNote, Decisions, TreeState
+from gateway.guard.circuits import admit, defer, judge
 from gateway.guard.contactors import Contactor, Write, opened_of
 from gateway.guard.drafts import draft
 from gateway.guard.effects import Note, Refusal
 from gateway.guard.events import Held, MakeRoom, Proceed, RequestOff
 from gateway.guard.fleet import Fleet
 from gateway.guard.journal_entry import Entry
-from gateway.guard.model import Sample, WriteResult
+from gateway.guard.looks import Looks
+from gateway.guard.meters import Meter
+from gateway.guard.model import Lease
 from gateway.guard.outlet import Outlet
-from gateway.guard.state import Phase
-from gateway.guard.usage import MeterState, amount_of, asked_for, usage_of
+from gateway.guard.slices import Slices, a_few, whole
+from gateway.guard.state import OutletState, Phase
+from gateway.guard.usage import Allowed, allowed, amount_of, asked_for, usage_of
 from gateway.link.records import LatchRecord
 
 log = logging.getLogger(__name__)
@@ -38,33 +41,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.5
 """Trees are looked at so often; also when somebody begins to wait."""
 
-REST = 9.0
-"""After a look that somebody called for, so many times as long none is made for the next: however
-many ask, cut-offs have nine tenths of the time."""
-
 _CLOSED_FOR = frozenset({Phase.OFF, Phase.GRANTED, Phase.WAITING})
 """Phases in which an outlet is no load to a contactor that closes."""
-
-
-class Meter:
-    """The meter of one circuit (a ``fleet.PointOwner``)."""
-
-    def __init__(self, now: Now, told: Callable[[float, int], None]) -> None:
-        """``told`` takes each new current, and its time."""
-        self.state = MeterState(now.mono_ms)
-        self._told = told
-
-    def on_sample(self, sample: Sample) -> None:
-        self.state = self.state.take(sample)
-        amount = amount_of(self.state.power_w, self.state.current_a)
-        if amount is not None and self.state.at_ms == sample.at_ms:
-            self._told(amount.current_a, sample.at_ms)
-
-    def on_alive(self, at_ms: int) -> None:
-        self.state = self.state._replace(at_ms=max(self.state.at_ms, at_ms))
-
-    def on_write(self, wanted_on: bool, result: WriteResult) -> None:
-        """Nothing is switched here."""
 
 
 class Grid:
@@ -85,13 +63,12 @@ class Grid:
         self.trees: tuple[Tree, ...] = trees_of(site.circuits)
         self._states = [TreeState() for _ in self.trees]
         self._tree_of: dict[OutletId, int] = {}
-        self._in_use: list[dict[OutletId, None]] = [{} for _ in self.trees]
+        self._in_use: list[dict[OutletId, Outlet]] = [{} for _ in self.trees]
+        self._allowed: dict[OutletId, Allowed] = {}
+        """What each outlet may draw under the lease that it was last seen with."""
         self.meters: dict[CircuitId, Meter] = {}
         self.contactors: dict[CircuitId, Contactor] = {}
-        self._called: set[int] = set()
-        """Trees that somebody has begun to wait for."""
-        self._rest_until_s = 0.0
-        self._looked: list[asyncio.Future[None]] = []
+        self._looks = Looks(self._look_at)
         self._faulty = False
         self.tripped_over: Callable[[CircuitId], tuple[str, ...]] = lambda _: ()
         """Names the interlocks that keep a circuit's contactor open."""
@@ -132,24 +109,24 @@ class Grid:
         if place is None:
             return None
         tree, now = self.trees[place], self._clock.now()
-        nearest = tree.circuits[tree.lines[outlet.id][0]]
+        nearest = self._nearest(outlet.id)
         asked = asked_for(outlet.id, outlet.limits, nearest, power_w, now.mono_ms)
-        # As long as there is a place to wait, what is in use decides nothing: it is not counted.
-        scene = self._scene(place, now, in_use=self._is_queue_full(place))
+        usages = whole(self._usages(self._that_decide(place), now))
+        scene = Scene(usages, self._feeds(place), now.mono_ms)
         answer = admit(tree, self._states[place], scene, asked)
         return Refusal(code=answer.code, message=answer.message) if answer.code else None
 
-    def _is_queue_full(self, place: int) -> bool:
-        outlets = self._fleet.outlets
-        waiting = sum(outlets[name].state.phase is Phase.WAITING for name in self._in_use[place])
-        return waiting >= self.trees[place].top.most_waiting
+    def _that_decide(self, place: int) -> list[tuple[Outlet, OutletState]]:
+        """Give those who decide whether one more may ask (``admit``): none is counted in vain."""
+        in_use, most = self._in_use_of(place), self.trees[place].top.most_waiting
+        waiting = [each for each in in_use if each[1].phase is Phase.WAITING]
+        if len(waiting) < most:
+            return []
+        return waiting or in_use
 
     async def settled(self) -> None:
         """Wait until those who have just begun to wait were looked at."""
-        if self._called:
-            looked = asyncio.get_running_loop().create_future()
-            self._looked.append(looked)
-            await looked
+        await self._looks.settled()
 
     def open_feed(self, circuit: CircuitId, reason: Reason, evidence: Mapping[str, Any]) -> bool:
         """Open the contactor of a circuit, or of the nearest above it, or else those beneath it.
@@ -195,104 +172,126 @@ class Grid:
             if outlet.state.phase is Phase.OFF:
                 self._in_use[place].pop(outlet.id, None)
             else:
-                self._in_use[place][outlet.id] = None
+                self._in_use[place][outlet.id] = outlet
             if _does_not_open(outlet):
                 self._open_for(outlet, _reason_of(outlet))
             if outlet.state.phase is Phase.WAITING:
-                self._call(place)
+                self._looks.call(place)
         except Exception:
             log.exception("outlet %s: its circuits were not told", outlet.id)
-
-    def _call(self, place: int) -> None:
-        if not self._called:
-            loop = asyncio.get_running_loop()
-            loop.call_later(max(0.0, self._rest_until_s - loop.time()), self._called_for)
-        self._called.add(place)
-
-    def _called_for(self) -> None:
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        for place in sorted(self._called):
-            self._look_at(place)
-        self._called.clear()
-        now_s = loop.time()
-        self._rest_until_s = now_s + REST * (now_s - began_s)
-        looked, self._looked = self._looked, []
-        for future in looked:
-            if not future.done():
-                future.set_result(None)
 
     # What goes on while it runs
 
     async def run(self) -> None:
-        """Look at the trees for ever, one at a time."""
+        """Have the trees looked at for ever."""
         while True:
             await asyncio.sleep(LOOK_S)
-            for place in range(len(self.trees)):
-                self._look_at(place)
-                await asyncio.sleep(0)
+            self._looks.due(range(len(self.trees)))
 
     def look(self) -> None:
-        """Look at all trees now."""
+        """Look at all trees now; not while a look is under way."""
         for place in range(len(self.trees)):
-            self._look_at(place)
+            whole(self._look_at(place))
 
-    def _look_at(self, place: int) -> None:
+    def _look_at(self, place: int) -> Slices[None]:
         try:
-            self._follow_contactors(place)
-            self._judge(place)
+            yield from self._follow_contactors(place)
+            yield from self._judge(place)
         except Exception:  # outlets keep themselves safe, whatever becomes of circuits
             if not self._faulty:
                 log.exception("circuit %s: could not be judged", self.trees[place].top.id)
             self._faulty = True
 
-    def _judge(self, place: int) -> None:
-        tree, now = self.trees[place], self._clock.now()
-        self._states[place], said = step(tree, self._states[place], self._scene(place, now))
-        self._do(place, said, now)
+    def _judge(self, place: int) -> Slices[None]:
+        """See the whole tree at one moment, judge that in slices, and do what was decided.
 
-    def _do(self, place: int, said: Decisions, now: Now) -> None:
+        What happens to outlets meanwhile is for the next look, as what happens after it is. An
+        OFF is right all the same; an ON is not where its lease is another by now.
+        """
+        now, in_use = self._clock.now(), self._in_use_of(place)
+        feeds = self._feeds(place)
+        yield
+        usages = yield from self._usages(in_use, now)
+        scene = Scene(usages, feeds, now.mono_ms)
+        state, said = yield from judge(self.trees[place], self._states[place], scene)
+        self._states[place] = state
+        leases = {outlet.id: state.lease for outlet, state in in_use}
+        yield from self._do(place, said, leases)
+
+    def _do(
+        self, place: int, said: Decisions, leases: Mapping[OutletId, Lease | None]
+    ) -> Slices[None]:
         outlets = self._fleet.outlets
         for shed in said.sheds:
             event = MakeRoom(circuit=shed.circuit, reason=shed.reason, evidence=shed.evidence)
-            outlets[shed.outlet].feed(event, now)
+            outlets[shed.outlet].feed(event)
+            yield
         for name in said.starts:
             outlet = outlets[name]
             lease = outlet.state.lease
-            if lease is None or self._fleet.switches[name].room_for_ons() <= 0:
+            if lease is None or lease is not leases[name]:
+                continue  # it was counted with what another lease allows: at the next look
+            if self._fleet.switches[name].room_for_ons() <= 0:
                 continue  # its bus has enough to do: at the next look
-            refusal = outlet.feed(Proceed(lease_id=lease.id), now)
+            refusal = outlet.feed(Proceed(lease_id=lease.id))
             if refusal is not None:
-                self._states[place] = defer(self._states[place], name, now.mono_ms)
-                nearest = self.trees[place].circuits[self.trees[place].lines[name][0]]
-                outlet.feed(Held(circuit=nearest.id, why=refusal.code), now)
+                now_ms = self._clock.now().mono_ms
+                self._states[place] = defer(self._states[place], name, now_ms)
+                outlet.feed(Held(circuit=self._nearest(name).id, why=refusal.code))
+            yield
         for name, circuit in said.blocked.items():
             if outlets[name].state.waits_for != circuit:
-                outlets[name].feed(Held(circuit=circuit), now)
+                outlets[name].feed(Held(circuit=circuit))
+                yield
         if said.notes:
-            facts = tuple(
-                draft(
-                    "circuit",
-                    each.circuit,
-                    Note(kind=each.kind, reason=each.reason, data=each.data),
-                    now,
-                )
-                for each in said.notes
-            )
-            self._write(Entry(facts))
+            self._tell(said.notes)
 
-    def _scene(self, place: int, now: Now, *, in_use: bool = True) -> Scene:
-        tree = self.trees[place]
+    def _tell(self, notes: Iterable[CircuitNote]) -> None:
+        now = self._clock.now()
+        facts = tuple(
+            draft(
+                "circuit",
+                each.circuit,
+                Note(kind=each.kind, reason=each.reason, data=each.data),
+                now,
+            )
+            for each in notes
+        )
+        self._write(Entry(facts))
+
+    # What is seen
+
+    def _in_use_of(self, place: int) -> list[tuple[Outlet, OutletState]]:
+        """Give the outlets that are in use, and their states, which are frozen."""
+        return [(outlet, outlet.state) for outlet in list(self._in_use[place].values())]
+
+    def _feeds(self, place: int) -> dict[CircuitId, Feed]:
+        measured = (c.id for c in self.trees[place].circuits if c.meter or c.contactor)
+        return {circuit: self._feed(circuit) for circuit in measured}
+
+    def _usages(
+        self, in_use: Iterable[tuple[Outlet, OutletState]], now: Now
+    ) -> Slices[list[Usage]]:
         usages: list[Usage] = []
-        for name in list(self._in_use[place]) if in_use else ():
-            outlet = self._fleet.outlets[name]
-            state = outlet.state
-            if state.phase is Phase.OFF:
-                continue  # since a moment ago: metrics are gathered in a thread of their own
-            nearest = tree.circuits[tree.lines[name][0]]
-            usages.append(usage_of(name, state, outlet.limits, nearest, now.mono_ms))
-        feeds = {c.id: self._feed(c.id) for c in tree.circuits if c.meter or c.contactor}
-        return Scene(usages, feeds, now.mono_ms)
+        for few in a_few(in_use):
+            for outlet, state in few:
+                # One may have gone off just now: metrics are gathered in a thread of their own.
+                if state.phase is not Phase.OFF:
+                    may = self._may(outlet, state)
+                    usages.append(usage_of(outlet.id, state, may, now.mono_ms))
+            yield
+        return usages
+
+    def _may(self, outlet: Outlet, state: OutletState) -> Allowed:
+        found = self._allowed.get(outlet.id)
+        if found is None or not found.holds_for(state):
+            found = allowed(state, outlet.limits, self._nearest(outlet.id))
+            self._allowed[outlet.id] = found
+        return found
+
+    def _nearest(self, outlet: OutletId) -> Circuit:
+        tree = self.trees[self._tree_of[outlet]]
+        return tree.circuits[tree.lines[outlet][0]]
 
     def _feed(self, circuit: CircuitId) -> Feed:
         meter, contactor = self.meters.get(circuit), self.contactors.get(circuit)
@@ -306,21 +305,27 @@ class Grid:
 
     # Contactors
 
-    def _follow_contactors(self, place: int) -> None:
-        for name in list(self._in_use[place]):
-            outlet = self._fleet.outlets[name]
-            off, found = outlet.state.stop, self._opens.get(name)
-            if outlet.state.phase is not Phase.STOPPING or off is None or found is None:
-                continue
-            assert found.circuit.contactor is not None
-            waited_ms = self._clock.now().mono_ms - off.since_ms
-            if waited_ms >= found.circuit.contactor.after_s * 1000:
-                self._open_for(outlet, _reason_of(outlet))
+    def _follow_contactors(self, place: int) -> Slices[None]:
+        for few in a_few(self._in_use[place].values()):
+            for outlet in few:
+                self._follow_off(outlet)
+            yield
         for circuit in self.trees[place].circuits:
+            yield
             contactor = self.contactors.get(circuit.id)
             if contactor is not None:
                 is_asked = contactor.state.seen.is_closed is False
                 contactor.tick(may_close=is_asked and self._is_clear(circuit.id))
+
+    def _follow_off(self, outlet: Outlet) -> None:
+        """Open the contactor of an outlet that is not seen off for too long."""
+        stop, found = outlet.state.stop, self._opens.get(outlet.id)
+        if outlet.state.phase is not Phase.STOPPING or stop is None or found is None:
+            return
+        assert found.circuit.contactor is not None
+        waited_ms = self._clock.now().mono_ms - stop.since_ms
+        if waited_ms >= found.circuit.contactor.after_s * 1000:
+            self._open_for(outlet, _reason_of(outlet))
 
     def _open_for(self, outlet: Outlet, reason: Reason) -> None:
         found = self._opens.get(outlet.id)
@@ -376,7 +381,8 @@ class Grid:
         """Give every tree with what is seen of it, and what each of its circuits carries."""
         now = self._clock.now()
         for place, tree in enumerate(self.trees):
-            scene = self._scene(place, now)
+            usages = whole(self._usages(self._in_use_of(place), now))
+            scene = Scene(usages, self._feeds(place), now.mono_ms)
             yield tree, self._states[place], scene, carried(tree, scene)
 
     def waits_for(self, outlet: OutletId) -> str:

@@ -20,6 +20,7 @@ from gateway.guard.circuit_load import (
     is_over_power,
     parts,
 )
+from gateway.guard.slices import Slices
 
 _NO_FLOW = 1e-9
 
@@ -64,7 +65,7 @@ def without(tree: Tree, left: list[Carried], usage: Usage) -> None:
 
 def victims(
     tree: Tree, at: int, running: Iterable[Usage], carried: Sequence[Carried]
-) -> list[Usage]:
+) -> Slices[list[Usage]]:
     """Choose who is shed, so that a circuit carries no more than it may.
 
     Those whose going would not help are left alone.
@@ -79,6 +80,7 @@ def victims(
         if _helps(tree, at, left, part, phase):
             left = left.minus(part, phase)
             chosen.append(usage)
+        yield
     return chosen
 
 
@@ -100,7 +102,7 @@ def makes_room(
     rested: Iterable[Usage],
     first: Usage,
     need: Mapping[int, Amount],
-) -> list[tuple[Usage, int]]:
+) -> Slices[list[tuple[Usage, int]]]:
     """Choose who has to go so that ``first`` fits, and on which circuit's account.
 
     Those on longest go first; nobody goes if it would not fit all the same.
@@ -121,4 +123,5 @@ def makes_room(
         if at in tree.lines[usage.outlet]:
             chosen.append((usage, at))
             without(tree, left, usage)
+        yield
     return chosen if full() is None else []

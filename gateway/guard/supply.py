@@ -9,11 +9,13 @@ from gateway.core.ids import CircuitId
 from gateway.core.reasons import Reason
 from gateway.guard.circuit_load import is_heard
 from gateway.guard.circuit_turn import Turn
+from gateway.guard.slices import Slices
 
 
-def meters(turn: Turn) -> None:
+def meters(turn: Turn) -> Slices[None]:
     """Say once that a circuit's meter is lost, and that it is found."""
     for circuit in turn.tree.circuits:
+        yield
         feed = turn.scene.feeds.get(circuit.id)
         if circuit.meter is None or feed is None:
             continue
@@ -29,13 +31,15 @@ def meters(turn: Turn) -> None:
             turn.note(FactKind.CIRCUIT_METER_LOST, circuit, Reason.SILENCE, data)
 
 
-def contactors(turn: Turn) -> None:
+def contactors(turn: Turn) -> Slices[None]:
     """Let what ran behind a contactor that is not closed wait; when it is, go on one by one."""
     opened = {circuit for circuit, feed in turn.scene.feeds.items() if feed.is_open}
     for at, circuit in enumerate(turn.tree.circuits):
+        yield
         if circuit.id in opened:
             for usage in turn.running(at):
                 turn.shed(usage, at, Reason.CONTACTOR)
+                yield
     if opened == turn.state.opened:
         return
     if turn.state.opened - opened:
@@ -43,10 +47,11 @@ def contactors(turn: Turn) -> None:
     turn.state = turn.state._replace(opened=frozenset(opened))
 
 
-def darkness(turn: Turn) -> None:
+def darkness(turn: Turn) -> Slices[None]:
     """Let what ran when the voltage went away wait until it has been back for a while."""
     dark: dict[CircuitId, int | None] = {}
     for at, circuit in enumerate(turn.tree.circuits):
+        yield
         if any(turn.tree.circuits[above].id in dark for above in turn.tree.above(at)):
             continue  # it is told of the circuit that feeds it
         voltage = _voltage(turn, at)
@@ -62,6 +67,7 @@ def darkness(turn: Turn) -> None:
                 turn.note(FactKind.CIRCUIT_DARK, circuit, Reason.NO_MAINS, data)
                 for usage in running:
                     turn.shed(usage, at, Reason.NO_MAINS)
+                    yield
             continue
         back_ms = turn.state.dark[circuit.id]
         if is_low:
@@ -83,10 +89,19 @@ def _is_never_told(turn: Turn, at: int) -> bool:
 
 
 def _voltage(turn: Turn, at: int) -> float | None:
-    """Give the voltage of a circuit: its meter's, or the highest of its outlets."""
+    """Give the voltage of a circuit: its meter's, or the highest of its outlets.
+
+    Of outlets that are under voltage the first will do: most circuits are, at every look.
+    """
     circuit = turn.tree.circuits[at]
     feed = turn.scene.feeds.get(circuit.id)
     if feed is not None and feed.voltage_v is not None and is_heard(circuit, feed, turn.now_ms):
         return feed.voltage_v
-    voltages = (usage.voltage_v for usage in turn.members[at])
-    return max((volts for volts in voltages if volts is not None), default=None)
+    highest: float | None = None
+    for usage in turn.members[at]:
+        volts = usage.voltage_v
+        if volts is not None and (highest is None or volts > highest):
+            highest = volts
+            if highest >= circuit.restart.below_v:
+                break
+    return highest

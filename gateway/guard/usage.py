@@ -27,23 +27,43 @@ _STAGES = {
 }
 
 
-def usage_of(
-    outlet: OutletId, state: OutletState, limits: Limits, circuit: Circuit, now_ms: int
-) -> Usage:
-    """Say what an outlet that is in use is to its circuits; ``circuit`` is the nearest."""
+class Allowed(NamedTuple):
+    """What an outlet may draw under a lease: reckoned once, and not at every look."""
+
+    limits: Limits
+    circuit: Circuit
+    """The nearest."""
+    lease_w: float | None
+    limit: Amount
+    start: Amount
+    """What it counts with until its draw is known."""
+
+    def holds_for(self, state: OutletState) -> bool:
+        """Say whether it is still what the outlet may draw."""
+        return self.lease_w == (None if state.lease is None else state.lease.power_w)
+
+
+def allowed(state: OutletState, limits: Limits, circuit: Circuit) -> Allowed:
+    """Say what an outlet may draw; ``circuit`` is the nearest."""
+    lease_w = None if state.lease is None else state.lease.power_w
+    limit = may_draw(limits, lease_w)
+    return Allowed(limits, circuit, lease_w, limit, start_with(circuit, limit))
+
+
+def usage_of(outlet: OutletId, state: OutletState, may: Allowed, now_ms: int) -> Usage:
+    """Say what an outlet that is in use is to its circuits."""
     lease, charge = state.lease, state.charge
-    limit = may_draw(limits, None if lease is None else lease.power_w)
     on_ms = state.phase_ms if charge is None else charge.on_ms
-    settled = state.phase is Phase.ON and now_ms - on_ms >= circuit.settle_s * 1000
+    settled = state.phase is Phase.ON and now_ms - on_ms >= may.circuit.settle_s * 1000
     stage = _STAGES[state.phase]
     return Usage(
         outlet=outlet,
         stage=stage,
         granted_ms=state.phase_ms if lease is None else lease.granted_ms,
         since_ms=on_ms if stage is Stage.RUNNING else state.phase_ms,
-        limit=limit,
-        start=start_with(circuit, limit),
-        measured=NOTHING if state.phase is Phase.GRANTED else _drawn(state, limits, now_ms),
+        limit=may.limit,
+        start=may.start,
+        measured=NOTHING if state.phase is Phase.GRANTED else _drawn(state, may.limits, now_ms),
         voltage_v=_voltage(state.measured, now_ms),
         settled=settled,
         tells_voltage=state.measured.voltage_ms is not None,

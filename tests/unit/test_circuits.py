@@ -117,39 +117,46 @@ def test_one_that_can_not_go_on_for_its_own_sake_keeps_nobody_waiting() -> None:
 # --- requests
 
 
-def asked(shed: Yard, outlet: str) -> tuple[str, bool]:
+def asked(shed: Yard, outlet: str) -> str:
     before = dict(shed.since)
     shed.ask(outlet)
     usage = shed.usage(outlet)
     shed.since = before
-    answer = admit(shed.tree, shed.state, shed.scene(), usage)
-    return answer.code, answer.waits
+    return admit(shed.tree, shed.state, shed.scene(), usage).code
 
 
-def test_a_request_is_told_whether_it_waits() -> None:
-    shed = yard()
-    assert asked(shed, "a") == ("", False)
-    assert asked(started(), "d") == ("", True)
+def test_a_request_may_start_or_wait() -> None:
+    assert asked(yard(), "a") == ""
+    assert asked(started(), "d") == ""
+
+
+def test_where_nobody_may_wait_a_request_is_refused_unless_it_has_room() -> None:
+    shed = yard(most_waiting=0)
+    assert asked(shed, "a") == ""
+    shed.ask("a", "b", "c")
+    shed.step()
+    assert shed.running == ["a", "b", "c"]
+    assert asked(shed, "d") == "queue_full"
 
 
 def test_a_request_that_never_fits_is_refused() -> None:
     shed = yard(power_w=250)
-    assert asked(shed, "a") == ("too_much", False)
+    assert asked(shed, "a") == "too_much"
     shed = yard(power_w=9_000, current_a=1.0)
-    assert asked(shed, "a") == ("too_much", False)
+    assert asked(shed, "a") == "too_much"
 
 
 def test_a_request_beyond_the_queue_is_refused() -> None:
     shed = started(most_waiting=0)
-    assert asked(shed, "d") == ("queue_full", False)
+    assert asked(shed, "d") == "queue_full"
 
 
 def test_a_request_behind_an_open_contactor_is_refused() -> None:
     shed = yard()
     shed.feeds["top"] = Feed(shed.now_ms, is_open=True, latched=True)
-    assert asked(shed, "a") == ("contactor_open", False)
+    assert asked(shed, "a") == "contactor_open"
     shed.feeds["top"] = Feed(shed.now_ms, is_open=True)
-    assert asked(shed, "a") == ("", True)
+    assert asked(shed, "a") == ""
 
 
 # --- too much
