@@ -49,6 +49,8 @@ class Usage(NamedTuple):
     measured: Amount | None = None
     """What it draws; None: nobody knows, or not any more."""
     voltage_v: float | None = None
+    voltage_ms: int | None = None
+    """When that was read."""
     settled: bool = False
     """Whether what it draws now says what it will draw."""
     tells_voltage: bool = True
@@ -66,6 +68,8 @@ class Feed(NamedTuple):
     """Whether its contactor is not seen closed."""
     latched: bool = False
     """Whether its contactor stays open until a person on site releases it."""
+    voltage_ms: int | None = None
+    """When its voltage was read."""
 
 
 class Scene(NamedTuple):

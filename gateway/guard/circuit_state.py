@@ -15,6 +15,16 @@ from gateway.core.reasons import Reason
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
+class Low(NamedTuple):
+    """A voltage that seems to be away: one reading alone is no blackout yet."""
+
+    since_ms: int
+    """When it was seen first."""
+    read_ms: int
+    """When it was read then."""
+    voltage_v: float
+
+
 class TreeState(NamedTuple):
     """All that a tree of circuits remembers between two steps. Times are monotonic ms."""
 
@@ -25,6 +35,8 @@ class TreeState(NamedTuple):
     """Circuits whose meter is lost."""
     dark: Mapping[CircuitId, int | None] = _NOTHING
     """Circuits without voltage, and since when it is back."""
+    low: Mapping[CircuitId, Low] = _NOTHING
+    """Circuits whose voltage seems to be away: nobody starts there until that is known."""
     opened: frozenset[CircuitId] = frozenset()
     """Circuits whose contactor is not seen closed."""
     is_recovering: bool = False

@@ -201,11 +201,12 @@ def _is_its_turn(turn: Turn) -> bool:
 
 
 def _shut(turn: Turn, usage: Usage) -> int | None:
-    """Give a circuit of an outlet that has no voltage, or whose contactor is open."""
+    """Give a circuit of an outlet that seems without voltage, or whose contactor is open."""
     for at in turn.tree.lines[usage.outlet]:
         circuit = turn.tree.circuits[at]
         feed = turn.scene.feeds.get(circuit.id)
-        if circuit.id in turn.state.dark or (feed is not None and feed.is_open):
+        is_dark = circuit.id in turn.state.dark or circuit.id in turn.state.low
+        if is_dark or (feed is not None and feed.is_open):
             return at
     return None
 

@@ -301,7 +301,7 @@ class Grid:
             return Feed(0, is_open=is_open, latched=latched)
         state = meter.state
         amount = amount_of(state.power_w, state.current_a)
-        return Feed(state.at_ms, amount, state.voltage_v, is_open, latched)
+        return Feed(state.at_ms, amount, state.voltage_v, is_open, latched, state.voltage_ms)
 
     # Contactors
 

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import NamedTuple
 
+from gateway.config import Circuit
 from gateway.core.facts import FactKind
 from gateway.core.ids import CircuitId
 from gateway.core.reasons import Reason
 from gateway.guard.circuit_load import is_heard
+from gateway.guard.circuit_state import Low
 from gateway.guard.circuit_turn import Turn
 from gateway.guard.slices import Slices
+
+SURE_S = 5.0
+"""Without another reading, and without another meter, a low voltage is taken to be one."""
+
+
+class _Told(NamedTuple):
+    """What is known of a circuit's voltage."""
+
+    voltage_v: float
+    read_ms: int
+    """When the newest of what it comes from was read."""
+    by_meter: bool
+    """Whether the circuit's own meter says so, and not the outlets beneath."""
+
+    def is_below(self, circuit: Circuit) -> bool:
+        return self.voltage_v < circuit.restart.below_v
 
 
 def meters(turn: Turn) -> Slices[None]:
@@ -50,35 +69,82 @@ def contactors(turn: Turn) -> Slices[None]:
 def darkness(turn: Turn) -> Slices[None]:
     """Let what ran when the voltage went away wait until it has been back for a while."""
     dark: dict[CircuitId, int | None] = {}
+    low: dict[CircuitId, Low] = {}
     for at, circuit in enumerate(turn.tree.circuits):
         yield
         if any(turn.tree.circuits[above].id in dark for above in turn.tree.above(at)):
             continue  # it is told of the circuit that feeds it
-        voltage = _voltage(turn, at)
-        if voltage is None:
-            is_low = not _is_never_told(turn, at)
-        else:
-            is_low = voltage < circuit.restart.below_v
-        if circuit.id not in turn.state.dark:
-            running = turn.running(at)
-            if is_low and voltage is not None and running:
-                dark[circuit.id] = None
-                data = {"voltage_v": round(voltage, 1)}
-                turn.note(FactKind.CIRCUIT_DARK, circuit, Reason.NO_MAINS, data)
-                for usage in running:
-                    turn.shed(usage, at, Reason.NO_MAINS)
-                    yield
+        told = _voltage(turn, at)
+        if circuit.id in turn.state.dark:
+            back_ms = _back(turn, at, told)
+            if back_ms is None or turn.now_ms - back_ms < circuit.restart.after_s * 1000:
+                dark[circuit.id] = back_ms
+            else:
+                turn.note(FactKind.CIRCUIT_LIT, circuit)
+                turn.recover()
             continue
-        back_ms = turn.state.dark[circuit.id]
-        if is_low:
-            dark[circuit.id] = None
-        elif back_ms is None or turn.now_ms - back_ms < circuit.restart.after_s * 1000:
-            dark[circuit.id] = turn.now_ms if back_ms is None else back_ms
-        else:
-            turn.note(FactKind.CIRCUIT_LIT, circuit)
-            turn.recover()
+        first = _low(turn, at, told)
+        if first is None:
+            continue
+        if not _is_sure(turn, at, first, told):
+            low[circuit.id] = first
+            continue
+        dark[circuit.id] = None
+        volts = first.voltage_v if told is None else told.voltage_v
+        data = {"voltage_v": round(volts, 1)}
+        turn.note(FactKind.CIRCUIT_DARK, circuit, Reason.NO_MAINS, data)
+        for usage in turn.running(at):
+            turn.shed(usage, at, Reason.NO_MAINS)
+            yield
     if dark != turn.state.dark:
         turn.state = turn.state._replace(dark=MappingProxyType(dark))
+    if low != turn.state.low:
+        turn.state = turn.state._replace(low=MappingProxyType(low))
+
+
+def _back(turn: Turn, at: int, told: _Told | None) -> int | None:
+    """Say since when the voltage of a dark circuit is back; None: it is not."""
+    circuit = turn.tree.circuits[at]
+    is_low = not _is_never_told(turn, at) if told is None else told.is_below(circuit)
+    back_ms = turn.state.dark[circuit.id]
+    if is_low:
+        return None
+    return turn.now_ms if back_ms is None else back_ms
+
+
+def _low(turn: Turn, at: int, told: _Told | None) -> Low | None:
+    """Give the first word that the voltage of a circuit is away, where nothing says otherwise."""
+    circuit = turn.tree.circuits[at]
+    first = turn.state.low.get(circuit.id)
+    if told is None:
+        # A meter that has said it and is silent since may well be without voltage itself.
+        is_low = first is not None and not _is_never_told(turn, at)
+    else:
+        is_low = told.is_below(circuit)
+        first = first or Low(turn.now_ms, told.read_ms, told.voltage_v)
+    return first if is_low and turn.running(at) else None
+
+
+def _is_sure(turn: Turn, at: int, first: Low, told: _Told | None) -> bool:
+    """Say whether it is no single bad reading: by a later one, by another meter, or by time.
+
+    Two meters are as good as two readings, and sooner: a blackout has to be known before outlets
+    are cut for undervoltage, which ends their leases.
+    """
+    if turn.now_ms - first.since_ms >= SURE_S * 1000:
+        return True
+    if told is None:
+        return False
+    if told.read_ms > first.read_ms:
+        return True
+    circuit = turn.tree.circuits[at]
+    others = 1 if told.by_meter else 2
+    for usage in turn.members[at]:
+        if usage.voltage_v is not None and usage.voltage_v < circuit.restart.below_v:
+            others -= 1
+        if others == 0:
+            return True
+    return False
 
 
 def _is_never_told(turn: Turn, at: int) -> bool:
@@ -88,7 +154,7 @@ def _is_never_told(turn: Turn, at: int) -> bool:
     return bool(members) and not has_meter and not any(each.tells_voltage for each in members)
 
 
-def _voltage(turn: Turn, at: int) -> float | None:
+def _voltage(turn: Turn, at: int) -> _Told | None:
     """Give the voltage of a circuit: its meter's, or the highest of its outlets.
 
     Of outlets that are under voltage the first will do: most circuits are, at every look.
@@ -96,12 +162,15 @@ def _voltage(turn: Turn, at: int) -> float | None:
     circuit = turn.tree.circuits[at]
     feed = turn.scene.feeds.get(circuit.id)
     if feed is not None and feed.voltage_v is not None and is_heard(circuit, feed, turn.now_ms):
-        return feed.voltage_v
-    highest: float | None = None
+        return _Told(feed.voltage_v, feed.voltage_ms or 0, by_meter=True)
+    highest_v, read_ms = None, 0
     for usage in turn.members[at]:
         volts = usage.voltage_v
-        if volts is not None and (highest is None or volts > highest):
-            highest = volts
-            if highest >= circuit.restart.below_v:
+        if volts is None:
+            continue
+        read_ms = max(read_ms, usage.voltage_ms or 0)
+        if highest_v is None or volts > highest_v:
+            highest_v = volts
+            if highest_v >= circuit.restart.below_v:
                 break
-    return highest
+    return None if highest_v is None else _Told(highest_v, read_ms, by_meter=False)

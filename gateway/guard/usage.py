@@ -65,6 +65,7 @@ def usage_of(outlet: OutletId, state: OutletState, may: Allowed, now_ms: int) ->
         start=may.start,
         measured=NOTHING if state.phase is Phase.GRANTED else _drawn(state, may.limits, now_ms),
         voltage_v=_voltage(state.measured, now_ms),
+        voltage_ms=state.measured.voltage_ms,
         settled=settled,
         tells_voltage=state.measured.voltage_ms is not None,
     )
@@ -112,12 +113,13 @@ class MeterState(NamedTuple):
     power_w: float | None = None
     current_a: float | None = None
     voltage_v: float | None = None
+    voltage_ms: int | None = None
 
     def take(self, sample: Sample) -> MeterState:
         """Take a sample in; what is no number says nothing."""
         state = self
         if _is_number(sample.voltage_v):
-            state = state._replace(voltage_v=sample.voltage_v)
+            state = state._replace(voltage_v=sample.voltage_v, voltage_ms=sample.at_ms)
         power_w, current_a = sample.power_w, sample.current_a
         if _is_number(power_w):
             state = state._replace(power_w=power_w, at_ms=max(state.at_ms, sample.at_ms))

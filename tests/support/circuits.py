@@ -85,6 +85,7 @@ class Yard:
             start=start,
             measured=watts(power_w),
             voltage_v=self.voltage_v,
+            voltage_ms=None if self.voltage_v is None else self.now_ms,
             tells_voltage=self.tells_voltage,
             settled=self.now_ms - since_ms >= self.settle_ms,
         )
@@ -137,7 +138,8 @@ class Yard:
 
     def metered(self, name: str, power_w: float, voltage_v: float = VOLTS) -> None:
         """Let a circuit's meter say something now."""
-        self.feeds[name] = Feed(self.now_ms, watts(power_w), voltage_v)
+        feed = Feed(self.now_ms, watts(power_w), voltage_v, voltage_ms=self.now_ms)
+        self.feeds[name] = feed
 
 
 __all__ = ["Amount", "Policy", "Restart", "Yard", "circuit", "tree_of", "watts"]

@@ -10,6 +10,7 @@ from gateway.config import Amount, Circuit, Policy, Restart
 from gateway.core.ids import OutletId
 from gateway.guard.circuit_load import Feed, Knowledge, Scene, Stage, carried, trees_of
 from gateway.guard.circuits import admit, defer
+from gateway.guard.supply import SURE_S
 from tests.support.circuits import Yard, circuit, tree_of, watts
 
 OUTLETS = ("a", "b", "c", "d")
@@ -438,10 +439,78 @@ def test_one_dark_station_leaves_the_other_alone() -> None:
     shed.metered("right", 0)
     shed.ask("a", "b")
     shed.step()
-    shed.metered("right", 0, voltage_v=3.0)
-    shed.step()
+    for _ in range(2):
+        shed.metered("right", 0, voltage_v=3.0)
+        shed.step()
     assert [(who, why) for _, who, why in shed.sheds] == [("b", "no_mains")]
     assert shed.notes == ["circuit.dark right"]
+
+
+def metered() -> Yard:
+    shed = Yard(tree_of(circuit("top", *OUTLETS, power_w=9_000, meter=OutletId("m"))))
+    shed.metered("top", 0)
+    shed.ask("a", "b")
+    shed.step()
+    assert shed.running == ["a", "b"]
+    return shed
+
+
+def test_one_bad_reading_of_a_feeds_meter_takes_nobody_down() -> None:
+    shed = metered()
+    shed.metered("top", 200, voltage_v=0.0)
+    shed.steps(SURE_S - 1)
+    shed.ask("c")
+    shed.step()
+    assert shed.last.blocked == {"c": "top"}
+    shed.metered("top", 200)
+    shed.step()
+    assert shed.running == ["a", "b", "c"]
+    shed.metered("top", 200, voltage_v=0.0)
+    shed.steps(1)
+    assert shed.sheds == []
+    assert shed.notes == []
+
+
+def test_a_second_reading_makes_a_blackout() -> None:
+    shed = metered()
+    for _ in range(2):
+        assert shed.sheds == []
+        shed.metered("top", 0, voltage_v=0.0)
+        shed.step()
+    assert shed.notes == ["circuit.dark top"]
+    assert sorted(who for _, who, _ in shed.sheds) == ["a", "b"]
+
+
+def test_an_outlet_that_says_the_same_as_its_feeds_meter_makes_a_blackout_at_once() -> None:
+    shed = metered()
+    shed.voltage_v = 0.0
+    shed.metered("top", 0, voltage_v=0.0)
+    shed.step()
+    assert shed.notes == ["circuit.dark top"]
+
+
+def test_one_bad_reading_of_the_only_outlet_takes_it_not_down() -> None:
+    shed = yard(power_w=9_000)
+    shed.ask("a")
+    shed.step()
+    shed.voltage_v = 0.0
+    shed.step()
+    shed.voltage_v = 230.0
+    shed.step()
+    assert shed.running == ["a"]
+    shed.voltage_v = 0.0
+    shed.steps(0.5)
+    assert shed.running == []
+    assert shed.notes == ["circuit.dark top"]
+
+
+def test_a_meter_that_falls_silent_with_a_low_voltage_is_a_blackout() -> None:
+    shed = metered()
+    shed.metered("top", 0, voltage_v=40.0)
+    shed.voltage_v = None
+    shed.steps(SURE_S + 0.5)
+    assert shed.notes == ["circuit.dark top"]
+    assert {why for _, _, why in shed.sheds} == {"no_mains"}
 
 
 def test_what_ran_behind_an_open_contactor_waits_and_comes_back_one_by_one() -> None:
