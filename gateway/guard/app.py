@@ -31,12 +31,14 @@ from gateway.guard.interrupted import past_of
 from gateway.guard.journal import Journal
 from gateway.guard.journal_chores import Keep
 from gateway.guard.journal_entry import Entry, JournalFull, Ticket
+from gateway.guard.looks import leisurely
 from gateway.guard.metrics import Metrics
 from gateway.guard.model import BusState, DeviceState
 from gateway.guard.outlet import Outlet
 from gateway.guard.panel import Panel
 from gateway.guard.recorder import FactRecorder
 from gateway.guard.service import Service
+from gateway.guard.slices import whole
 from gateway.guard.state import Phase
 from gateway.guard.state_lock import StateLock
 from gateway.guard.views import Views
@@ -131,7 +133,7 @@ class Guard:
             self.journal,
             self.drivers,
             self.clock,
-            lambda: circuit_views(self.grid),
+            lambda: whole(circuit_views(self.grid)),
         )
         self._stop = asyncio.Event()
         self.control = ControlServer(
@@ -215,7 +217,7 @@ class Guard:
             self.drivers,
             hello=lambda: (self.version, self.site.id, self.boot_id, self.journal.last_seq),
             metrics=lambda: asyncio.to_thread(self.metrics.text),
-            circuits=lambda: circuit_views(self.grid),
+            circuits=lambda: leisurely(circuit_views(self.grid)),
             interlocks=self.panel.views,
         )
 

@@ -4,26 +4,42 @@ from __future__ import annotations
 
 from gateway.config import Circuit
 from gateway.guard import shedding
-from gateway.guard.circuit_load import Carried, Stage, amps, is_over
+from gateway.guard.circuit_load import Carried, Scene, Stage, Tree, amps, is_over
 from gateway.guard.circuit_state import TreeState
 from gateway.guard.contactors import Contactor
 from gateway.guard.grid import Grid
+from gateway.guard.slices import Slices, a_few
 from gateway.link.circuits import CircuitState, CircuitView, ContactorWord
 
 
-def circuit_views(grid: Grid) -> tuple[CircuitView, ...]:
+def circuit_views(grid: Grid) -> Slices[tuple[CircuitView, ...]]:
     """Show every circuit, each after its parent."""
     views: list[CircuitView] = []
-    for tree, state, scene, loads in grid.figures():
-        order = [usage.outlet for usage in shedding.queue(tree, scene.usages)]
-        running = [usage.outlet for usage in scene.usages if usage.stage is Stage.RUNNING]
+    for place, tree in enumerate(grid.trees):
+        state, scene, loads = yield from grid.figures(place)
+        running = yield from _running(tree, scene)
+        waiting: dict[str, list[str]] = {}
+        for usage in shedding.queue(tree, scene.usages):
+            waiting.setdefault(grid.waits_for(usage.outlet), []).append(usage.outlet)
         for at, circuit in enumerate(tree.circuits):
-            waiting = tuple(o for o in order if grid.waits_for(o) == circuit.id)
-            count = sum(at in tree.lines[outlet] for outlet in running)
+            yield
+            waits = tuple(waiting.get(circuit.id, ()))
             contactor = grid.contactors.get(circuit.id)
-            word = _state(circuit, state, loads[at], contactor, is_waited_for=bool(waiting))
-            views.append(_view(circuit, word, loads[at], contactor, count, waiting))
+            word = _state(circuit, state, loads[at], contactor, is_waited_for=bool(waits))
+            views.append(_view(circuit, word, loads[at], contactor, running[at], waits))
     return tuple(views)
+
+
+def _running(tree: Tree, scene: Scene) -> Slices[list[int]]:
+    """Count what runs on each circuit, by its place."""
+    count = [0] * len(tree.circuits)
+    for few in a_few(scene.usages):
+        for usage in few:
+            if usage.stage is Stage.RUNNING:
+                for at in tree.lines[usage.outlet]:
+                    count[at] += 1
+        yield
+    return count
 
 
 def _view(  # noqa: PLR0917 - what one line of the table is made of

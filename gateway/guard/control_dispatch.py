@@ -151,7 +151,7 @@ class Dispatcher:
 
     async def _circuits(self, params: object) -> bytes:
         read_nothing(params)
-        answer = self._service.circuits()
+        answer = await self._service.circuits()
         rows = await self._rows(answer.circuits, lambda circuit: circuit.to_json())
         return b'{"circuits":' + rows + b"}"
 

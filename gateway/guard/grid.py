@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gateway.config import Circuit, Site
@@ -18,7 +18,7 @@ from gateway.core.clock import Clock, Now
 from gateway.core.errors import Refused
 from gateway.core.ids import CircuitId, OutletId
 from gateway.core.reasons import Reason
-from gateway.guard.circuit_load import Carried, Feed, Scene, Tree, Usage, carried, trees_of
+from gateway.guard.circuit_load import Carried, Feed, Scene, Tree, Usage, counted, trees_of
 from gateway.guard.circuit_state import CircuitNote, Decisions, TreeState
 from gateway.guard.circuits import admit, defer, judge
 from gateway.guard.contactors import Contactor, Write, opened_of
@@ -108,12 +108,10 @@ class Grid:
         place = self._tree_of.get(outlet.id)
         if place is None:
             return None
-        tree, now = self.trees[place], self._clock.now()
+        scene = whole(self._scene(place, self._that_decide(place)))
         nearest = self._nearest(outlet.id)
-        asked = asked_for(outlet.id, outlet.limits, nearest, power_w, now.mono_ms)
-        usages = whole(self._usages(self._that_decide(place), now))
-        scene = Scene(usages, self._feeds(place), now.mono_ms)
-        answer = admit(tree, self._states[place], scene, asked)
+        asked = asked_for(outlet.id, outlet.limits, nearest, power_w, scene.now_ms)
+        answer = admit(self.trees[place], self._states[place], scene, asked)
         return Refusal(code=answer.code, message=answer.message) if answer.code else None
 
     def _that_decide(self, place: int) -> list[tuple[Outlet, OutletState]]:
@@ -208,11 +206,8 @@ class Grid:
         What happens to outlets meanwhile is for the next look, as what happens after it is. An
         OFF is right all the same; an ON is not where its lease is another by now.
         """
-        now, in_use = self._clock.now(), self._in_use_of(place)
-        feeds = self._feeds(place)
-        yield
-        usages = yield from self._usages(in_use, now)
-        scene = Scene(usages, feeds, now.mono_ms)
+        in_use = self._in_use_of(place)
+        scene = yield from self._scene(place, in_use)
         state, said = yield from judge(self.trees[place], self._states[place], scene)
         self._states[place] = state
         leases = {outlet.id: state.lease for outlet, state in in_use}
@@ -264,6 +259,12 @@ class Grid:
     def _in_use_of(self, place: int) -> list[tuple[Outlet, OutletState]]:
         """Give the outlets that are in use, and their states, which are frozen."""
         return [(outlet, outlet.state) for outlet in list(self._in_use[place].values())]
+
+    def _scene(self, place: int, in_use: Iterable[tuple[Outlet, OutletState]]) -> Slices[Scene]:
+        now, feeds = self._clock.now(), self._feeds(place)
+        yield
+        usages = yield from self._usages(in_use, now)
+        return Scene(usages, feeds, now.mono_ms)
 
     def _feeds(self, place: int) -> dict[CircuitId, Feed]:
         measured = (c.id for c in self.trees[place].circuits if c.meter or c.contactor)
@@ -377,13 +378,11 @@ class Grid:
 
     # What is shown
 
-    def figures(self) -> Iterator[tuple[Tree, TreeState, Scene, list[Carried]]]:
-        """Give every tree with what is seen of it, and what each of its circuits carries."""
-        now = self._clock.now()
-        for place, tree in enumerate(self.trees):
-            usages = whole(self._usages(self._in_use_of(place), now))
-            scene = Scene(usages, self._feeds(place), now.mono_ms)
-            yield tree, self._states[place], scene, carried(tree, scene)
+    def figures(self, place: int) -> Slices[tuple[TreeState, Scene, list[Carried]]]:
+        """Give what is seen of a tree, and what each of its circuits carries."""
+        state = self._states[place]
+        scene = yield from self._scene(place, self._in_use_of(place))
+        return state, scene, (yield from counted(self.trees[place], scene))
 
     def waits_for(self, outlet: OutletId) -> str:
         """Name the circuit on whose account an outlet waits; empty if it does not."""

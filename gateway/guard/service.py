@@ -39,7 +39,7 @@ class Service:
         *,
         hello: Callable[[], tuple[str, str, str, int]],
         metrics: Callable[[], Awaitable[str]],
-        circuits: Callable[[], tuple[CircuitView, ...]] = tuple,
+        circuits: Callable[[], Awaitable[tuple[CircuitView, ...]]],
         interlocks: Callable[[], tuple[InterlockView, ...]] = tuple,
     ) -> None:
         """``hello`` gives version, site, boot id and the number of the last fact."""
@@ -85,8 +85,8 @@ class Service:
     def buses(self) -> BusesAnswer:
         return self._views.buses(self._drivers)
 
-    def circuits(self) -> CircuitsAnswer:
-        return CircuitsAnswer(self._circuits())
+    async def circuits(self) -> CircuitsAnswer:
+        return CircuitsAnswer(await self._circuits())
 
     def interlocks(self) -> InterlocksAnswer:
         return InterlocksAnswer(self._interlocks())

@@ -145,7 +145,7 @@ class RememberingService:
         )
         return InterlocksAnswer((smoke, stop))
 
-    def circuits(self) -> CircuitsAnswer:
+    async def circuits(self) -> CircuitsAnswer:
         top = CircuitView(
             circuit="top",
             name="Top",

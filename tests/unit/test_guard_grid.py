@@ -162,7 +162,8 @@ class Yard:
         return self.views.page(SnapshotRequest(outlets=(outlet,)), 0).outlets[0]
 
     def circuit(self, name: str = "top") -> CircuitView:
-        return next(view for view in circuit_views(self.grid) if view.circuit == name)
+        views = whole(circuit_views(self.grid))
+        return next(view for view in views if view.circuit == name)
 
     async def facts(self, *kinds: str) -> list[tuple[str, str, str]]:
         await self.journal.put_urgent(Entry()).durable()
