@@ -1,4 +1,5 @@
-"""How long a cut-off takes with 1,000 outlets on TCP: quiet, flooded, and beside a bare loop."""
+"""How long a cut-off takes with 1,000 outlets on TCP: quiet, flooded, fed by circuits, and
+beside a bare loop."""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ class CutOffs:
 
 
 async def measure_latency(folder: Path, modules: int, cuts: int, each_s: float) -> list[CutOffs]:
-    """Bare loop, then the guard quiet, then the same guard with the API flooded."""
+    """Bare loop, the guard quiet, the same guard with the API flooded, and one with circuits."""
     site = write_tcp_site(folder, modules)
     order = site.in_turn()
     first, second = order[:cuts], order[cuts : 2 * cuts]
@@ -79,7 +80,17 @@ async def measure_latency(folder: Path, modules: int, cuts: int, each_s: float) 
                 "guard, API flooded", simulator, guard, second, each_s=each_s, flood=flood
             )
             found.append(row)
+    found.append(await _with_circuits(folder / "fed", modules, cuts, each_s))
     return found
+
+
+async def _with_circuits(folder: Path, modules: int, cuts: int, each_s: float) -> CutOffs:
+    """A guard that looks at a tree of circuits over all outlets as well, twice a second."""
+    site = write_tcp_site(folder, modules, is_fed=True)
+    first = site.in_turn()[:cuts]
+    async with simulating(site, folder) as simulator, guarding(site, folder) as (guard, client):
+        await switch_all_on(client, site.in_turn())
+        return await _row("guard, circuits", simulator, guard, first, each_s=each_s)
 
 
 async def _row(

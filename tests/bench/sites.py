@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from typing import Any
 import yaml
 
 OUTLETS_EACH = 10
+EACH_FEED = 10
+"""Modules on each feed of a site with circuits."""
+PHASES = ("L1", "L2", "L3")
+MOST_A = 9_000.0
+"""What circuits carry: more than there is, so that nothing is shed."""
 LINE = "line1"
 FAR = "far"
 NEAR = "near"
@@ -71,8 +77,11 @@ class BenchSite:
         ]
 
 
-def write_tcp_site(folder: Path, modules: int) -> BenchSite:
-    """A site of TCP modules, each on a port of its own, polled at 1 Hz."""
+def write_tcp_site(folder: Path, modules: int, *, is_fed: bool = False) -> BenchSite:
+    """A site of TCP modules, each on a port of its own, polled at 1 Hz.
+
+    ``is_fed``: by a tree of circuits, which carry all of it.
+    """
     first_port = _free_ports(modules + 1)
     buses: list[dict[str, Any]] = [
         {
@@ -88,7 +97,39 @@ def write_tcp_site(folder: Path, modules: int) -> BenchSite:
         {"id": f"m{number}", "bus": f"net{number}", "unit": 1, "profile": "pilegate-ref10"}
         for number in range(1, modules + 1)
     ]
-    return _write(folder, buses, devices, first_port, first_port + modules)
+    circuits = circuits_of(modules) if is_fed else []
+    return _write(folder, buses, devices, first_port, first_port + modules, circuits=circuits)
+
+
+def circuits_of(modules: int) -> list[dict[str, Any]]:
+    """Feed every ten modules by a circuit of three phases, and each module by one of its own."""
+    found: list[dict[str, Any]] = [
+        {
+            "id": "top",
+            "phases": 3,
+            "current_a": MOST_A,
+            "start_w": 2 * LOAD_W,
+            "most_waiting": 10_000,
+        }
+    ]
+    for first in range(1, modules + 1, EACH_FEED):
+        feed = f"feed-{first}"
+        phases = [f"{feed}-{phase.lower()}" for phase in PHASES]
+        found.append({"id": feed, "parent": "top", "phases": 3, "current_a": MOST_A})
+        found += [
+            {"id": name, "parent": feed, "phase": phase, "current_a": MOST_A}
+            for name, phase in zip(phases, PHASES, strict=True)
+        ]
+        found += [
+            {
+                "id": f"c-m{number}",
+                "parent": phases[number % len(phases)],
+                "feeds": [f"pile/p-m{number}"],
+                "current_a": MOST_A,
+            }
+            for number in range(first, min(first + EACH_FEED, modules + 1))
+        ]
+    return found
 
 
 def write_rtu_site(folder: Path, modules: int, baud: int) -> BenchSite:
@@ -112,6 +153,8 @@ def _write(
     devices: list[dict[str, Any]],
     first_port: int,
     api_port: int,
+    *,
+    circuits: Sequence[dict[str, Any]] = (),
 ) -> BenchSite:
     state_dir = folder / "state"
     state_dir.mkdir(parents=True)
@@ -138,6 +181,7 @@ def _write(
         "buses": buses,
         "devices": devices,
         "stations": [{"id": "hall", "name": "Hall", "piles": piles}],
+        "circuits": list(circuits),
     }
     scenario = {
         "scenario": "bench",

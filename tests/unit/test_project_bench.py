@@ -5,7 +5,7 @@ import pytest
 from tests.bench.clocks import is_off
 from tests.bench.figures import Spread, nearest_rank, table
 from tests.bench.reaction import IN_USE, MODULES, crowded, module_of, scattered
-from tests.bench.sites import OUTLETS_EACH
+from tests.bench.sites import OUTLETS_EACH, circuits_of
 from tests.bench.tap import Ledger
 
 
@@ -91,3 +91,12 @@ def test_a_quarter_of_the_outlets_is_in_use_on_all_modules_or_on_few() -> None:
     assert len(set(apart)) == len(set(together)) == IN_USE == len(outlets) // 4
     assert len(set(map(module_of, apart))) == MODULES
     assert len(set(map(module_of, together))) == 5
+
+
+def test_circuits_of_the_bench_feed_every_module_once() -> None:
+    circuits = circuits_of(25)
+    feeds = [feed for each in circuits for feed in each.get("feeds", [])]
+    assert sorted(feeds) == sorted(f"pile/p-m{number}" for number in range(1, 26))
+    names = [each["id"] for each in circuits]
+    assert all(each["parent"] in names[:at] for at, each in enumerate(circuits) if at)
+    assert len(names) == len(set(names)) == 1 + 3 * 4 + 25
