@@ -74,6 +74,7 @@ def _mqtt(bus: AnyBus, site: Site, sink: Sink, clock: Clock) -> BusDriver:
 
 BUSES: dict[str, BusFactory] = {
     "modbus-rtu": _modbus,
+    "modbus-rtu-tcp": _modbus,
     "modbus-tcp": _modbus,
     "mqtt": _mqtt,
 }

@@ -1,4 +1,4 @@
-"""A serial line on a pseudo-terminal, with the wire time of its baud rate.
+"""A serial line, on a pseudo-terminal or behind a converter, with the wire time of its baud rate.
 
 Several units, half duplex. Timing as a device sees it: a request ends when its last character
 would be off the wire; the unit takes 3.5 characters of silence as its end, turns around, and
@@ -18,10 +18,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from simulators.codec import MAX_RTU_BYTES, rtu_crc_ok, rtu_frame, rtu_request_length
+from simulators.converter_port import ConverterPort
 from simulators.faults import spoil_bytes
 from simulators.priority import take_priority
 from simulators.pty_port import PtyPort
-from simulators.sites import LinePlace
+from simulators.sites import ConverterPlace, LinePlace
 from simulators.world import Told, World
 from simulators.world_clock import WorldClock
 
@@ -76,7 +77,7 @@ class RtuLine:
     def __init__(
         self,
         world: World,
-        place: LinePlace,
+        place: LinePlace | ConverterPlace,
         clock: WorldClock,
         report: Callable[[dict[str, Any]], None],
     ) -> None:
@@ -89,7 +90,11 @@ class RtuLine:
         self._clock = clock
         self._report = report
         self._stats = LineStats()
-        self._port = PtyPort(place.port)
+        self._port: PtyPort | ConverterPort
+        if isinstance(place, ConverterPlace):
+            self._port = ConverterPort(place.id, place.host, place.port)
+        else:
+            self._port = PtyPort(place.port)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"line-{place.id}", daemon=True)
         self._quiet_since_ns = 0
@@ -100,7 +105,10 @@ class RtuLine:
         """Whether requests follow answers closely."""
 
     def start(self) -> str:
-        """Open the port; gives the pseudo-terminal's name. Raises FixInstallation."""
+        """Open the port; gives the name of the pseudo-terminal, or HOST:PORT.
+
+        Raises FixInstallation.
+        """
         name = self._port.open()
         self._thread.start()
         return name

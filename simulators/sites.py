@@ -48,6 +48,17 @@ class LinePlace:
 
 
 @dataclass(frozen=True, slots=True)
+class ConverterPlace:
+    """Where a converter listens, and how fast the line behind it is."""
+
+    id: str
+    host: str
+    port: int
+    baud: int
+    char_bits: int
+
+
+@dataclass(frozen=True, slots=True)
 class DevicePlace:
     """A device on a bus."""
 
@@ -85,7 +96,7 @@ class SimSite:
     """What a site file says about the hardware."""
 
     file: FilePath
-    lines: tuple[LinePlace, ...]
+    lines: tuple[LinePlace | ConverterPlace, ...]
     tcp: tuple[TcpPlace, ...]
     devices: tuple[DevicePlace, ...]
     outlets: tuple[OutletPlace, ...]
@@ -115,12 +126,14 @@ class _SiteReader:
         self._profiles: dict[str, SimProfile | PlugProfile] = {}
 
     def site(self) -> SimSite:
-        lines: list[LinePlace] = []
+        lines: list[LinePlace | ConverterPlace] = []
         tcp: list[TcpPlace] = []
         brokers: list[MqttPlace] = []
         for bus in self._data["buses"]:
             if bus["kind"] == "modbus-rtu":
                 lines.append(self._line(bus))
+            elif bus["kind"] == "modbus-rtu-tcp":
+                lines.append(self._converter(bus))
             elif bus["kind"] == "modbus-tcp":
                 tcp.append(TcpPlace(bus["id"], str(bus["host"]), int(bus.get("port", 502))))
             elif bus["kind"] == "mqtt":
@@ -177,10 +190,12 @@ class _SiteReader:
             )
 
     def _line(self, bus: dict[str, Any]) -> LinePlace:
-        parity = str(bus.get("parity", "N")).upper()
-        bits = 9 + (parity != "N") + int(bus.get("stop_bits", 1))
         port = FilePath(str(bus["port"]))
-        return LinePlace(bus["id"], port, int(bus.get("baud", 9600)), bits)
+        return LinePlace(bus["id"], port, int(bus.get("baud", 9600)), _char_bits(bus))
+
+    def _converter(self, bus: dict[str, Any]) -> ConverterPlace:
+        baud = int(bus.get("baud", 9600))
+        return ConverterPlace(bus["id"], str(bus["host"]), int(bus["port"]), baud, _char_bits(bus))
 
     def _profile(self, name: str, path: Path) -> SimProfile | PlugProfile:
         if name not in self._profiles:
@@ -227,6 +242,12 @@ def _hangs_on(outlet: OutletPlace, written: str) -> bool:
         f"outlet/{outlet.id}",
         outlet.id,
     }
+
+
+def _char_bits(bus: dict[str, Any]) -> int:
+    """Count start, data, parity and stop bits of a line."""
+    parity = str(bus.get("parity", "N")).upper()
+    return 9 + (parity != "N") + int(bus.get("stop_bits", 1))
 
 
 def _device(item: dict[str, Any], profile: SimProfile) -> DevicePlace:

@@ -144,7 +144,7 @@ class _Connection(asyncio.Protocol):
             server.requests += 1
             now_s = server.clock.now_s()
             bus = server.place.id
-            if frame.unit == 0:
+            if frame.unit == 0 and not server.world.has_unit(bus, 0):
                 server.world.broadcast(bus, frame.pdu, now_s, received_ns)
                 continue
             told = server.world.ask(bus, frame.unit, frame.pdu, now_s, received_ns)

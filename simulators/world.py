@@ -159,6 +159,10 @@ class World:
                 return None
             return Told(answer, self._turnaround_s[device.name], reply.over)
 
+    def has_unit(self, bus: str, unit: int) -> bool:
+        """Say whether a bus has a unit of that number."""
+        return (bus, unit) in self._units
+
     def broadcast(self, bus: str, pdu: bytes, now_s: float, received_ns: int) -> None:
         """Give a request to every unit of a bus; none answers."""
         with self.lock:

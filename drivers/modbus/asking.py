@@ -13,7 +13,7 @@ from drivers.modbus.load import Load
 from drivers.modbus.talk import Counts, OnData, Outcome, Talk, TimeS
 from drivers.modbus.unit import Unit
 from drivers.modbus.wire import SerialWire, Wire
-from gateway.config import Bus
+from gateway.config import Bus, RtuBus
 from gateway.guard.model import DeviceState, Sink
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class Asker:
         self._timeout_ms = bus.timeout_ms
         self._wire = wire
         self._serial = wire if isinstance(wire, SerialWire) else None
+        self._is_connection = not isinstance(bus, RtuBus)
         self._units = {unit.device.unit: unit for unit in units}
         self._sink = sink
         self._time_s = time_s
@@ -43,7 +44,7 @@ class Asker:
         self.counts = Counts(bus.id)
         self.load = Load(self._now_ms())
         self.is_given_up = False
-        """The connection is good for nothing any more, although it was not closed (TCP)."""
+        """The connection is good for nothing any more, although nobody closed it."""
 
     @property
     def numbers(self) -> frozenset[int]:
@@ -129,9 +130,10 @@ class Asker:
     def _silent(self, talk: Talk, unit: Unit, request: Request, timeout_ms: float) -> None:
         if self._serial is not None:
             unit.suspicion.owes(request.head, self._now_ms())
-        else:
+        if self._is_connection:
             self._misses += 1
-            most = 1 if len(self._units) == 1 else max(GATEWAY_MISSES, len(self._units))
+            is_device = self._serial is None and len(self._units) == 1
+            most = 1 if is_device else max(GATEWAY_MISSES, len(self._units))
             self.is_given_up = self._misses >= most
         number = unit.device.unit
         if talk.fault is None:

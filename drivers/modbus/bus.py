@@ -7,7 +7,7 @@ import logging
 import random
 import time
 
-from drivers.modbus.client import serial_links, tcp_links
+from drivers.modbus.client import links_of
 from drivers.modbus.dispatch import Dispatcher
 from drivers.modbus.health import Backoff
 from drivers.modbus.link import Link, LinkLost, OpenLink
@@ -63,12 +63,9 @@ class ModbusBus:
         self._pause = pause
         rng = rng or random.Random()  # noqa: S311 - spreads reconnects, guards no secret
         self._wire = wire_of(bus)
-        if isinstance(bus, RtuBus):
-            self._open_link = open_link or serial_links(bus)
-            self._where = f"{bus.port} at {bus.baud} baud"
-        else:
-            self._open_link = open_link or tcp_links(bus)
-            self._where = f"{bus.host}:{bus.port}"
+        self._open_link = open_link or links_of(bus)
+        self._is_connection = not isinstance(bus, RtuBus)
+        self._where = bus.place
         self._dispatch = Dispatcher(
             bus, site, sink, clock, self._wire, written=self._written, time_s=time_s, rng=rng
         )
@@ -194,7 +191,7 @@ class ModbusBus:
         except LinkLost as err:
             self._lost(str(err))
             return False
-        settling = self._opened(is_connection=serial is None)
+        settling = self._opened()
         opened_s = self._time_s()
         try:
             again_at_once = await dispatch.serve(talk, pause)
@@ -207,12 +204,12 @@ class ModbusBus:
             self._lost(talk.lost or "")
         return again_at_once
 
-    def _opened(self, *, is_connection: bool) -> asyncio.TimerHandle | None:
+    def _opened(self) -> asyncio.TimerHandle | None:
         """Tell that the bus is open, now or, by the timer it gives, once that has held."""
         if self._state is BusState.OPEN:
             return None
         self._dispatch.opened()
-        if is_connection and self._state is BusState.LOST:
+        if self._is_connection and self._state is BusState.LOST:
             loop = asyncio.get_running_loop()
             return loop.call_later(SETTLED_S, self._tell, BusState.OPEN, self._where)
         self._tell(BusState.OPEN, self._where)

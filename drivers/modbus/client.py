@@ -25,7 +25,7 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.transport.serialtransport import SerialTransport
 
 from drivers.modbus.link import Link, LinkLost, OpenLink
-from gateway.config import RtuBus, TcpBus
+from gateway.config import Bus, ConverterBus, RtuBus, TcpBus
 
 CONNECT_TIMEOUT_S = 3.0
 _CHUNK_MAX = 1 << 20
@@ -143,8 +143,13 @@ def _write_now(transport: asyncio.WriteTransport, data: bytes) -> bytes:
         return data  # the transport meets it again, and says what it was
 
 
-def tcp_links(bus: TcpBus) -> OpenLink:
-    """Give what opens connections of a TCP bus."""
+def links_of(bus: Bus) -> OpenLink:
+    """Give what opens lines or connections of a bus."""
+    return serial_links(bus) if isinstance(bus, RtuBus) else tcp_links(bus)
+
+
+def tcp_links(bus: TcpBus | ConverterBus) -> OpenLink:
+    """Give what opens connections to a device, a gateway or a converter."""
 
     def make() -> Client:
         return AsyncModbusTcpClient(
@@ -203,7 +208,7 @@ def find_port(bus: RtuBus) -> str:
     return found[0]
 
 
-def explain_tcp(bus: TcpBus, err: OSError) -> str:
+def explain_tcp(bus: TcpBus | ConverterBus, err: OSError) -> str:
     """Say in one line what happened to a connection, and what to do."""
     where = f"{bus.host}:{bus.port}"
     if isinstance(err, TimeoutError):
@@ -219,7 +224,7 @@ def explain_tcp(bus: TcpBus, err: OSError) -> str:
     return f"{where}: {err.strerror or err}: check the network and bus {bus.id} in the site file"
 
 
-def _host_of(bus: TcpBus) -> str:
+def _host_of(bus: TcpBus | ConverterBus) -> str:
     """Say where a host's name is written: a bus that no site file names is called as its host."""
     return "it" if bus.id.startswith(bus.host) else f"`host` of bus {bus.id}"
 

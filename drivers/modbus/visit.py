@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import Self
 
 from drivers.modbus import frames
-from drivers.modbus.client import serial_links, tcp_links
+from drivers.modbus.client import links_of
 from drivers.modbus.cutting import Frame
 from drivers.modbus.frames import Fault, Request
 from drivers.modbus.link import LinkLost, OpenLink
 from drivers.modbus.pause import LoopPause
 from drivers.modbus.talk import ANOTHER_MASTER, ECHO, Counts, Outcome, Talk, TimeS
 from drivers.modbus.wire import SerialWire, wire_of
-from gateway.config import Bus, RtuBus, TcpBus
+from gateway.config import Bus
 from gateway.core.errors import FixInstallation
 
 UNITS = frozenset(range(1, 256))
@@ -69,11 +69,7 @@ class Visit:
         """A unit that was not asked, and answered the last request."""
         self._asked: set[tuple[int, int]] = set()
         """Unit and function of everything asked so far."""
-        if isinstance(bus, RtuBus):
-            self._open_link = open_link or serial_links(bus)
-        else:
-            assert isinstance(bus, TcpBus)
-            self._open_link = open_link or tcp_links(bus)
+        self._open_link = open_link or links_of(bus)
         self._wire = wire_of(bus)
         self._counts = Counts(bus.id)
         self._pause = LoopPause(time_s)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drivers.modbus.frames import Request
-from gateway.config import Bus, Device, RtuBus
+from gateway.config import Bus, ConverterBus, Device, TcpBus
 
 _RTU_OVERHEAD = 3
 """Unit and check sum around a PDU."""
@@ -27,6 +27,9 @@ TCP_MARGIN_MS = 500.0
 """Added to a TCP time-out: one lost segment is sent again after 200 ms or more (Linux)."""
 TCP_FRAME_MS = 0.5
 """A small frame through a local network and two IP stacks, each way; an assumption of the plan."""
+PACKING_MS = 10.0
+"""A converter sends on what came off its line when that has been silent for so long: an assumption
+of the plan. Many can be set to less (packing interval, frame gap)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ class SerialWire:
     baud: int
     parity: str = "N"
     stop_bits: int = 1
+    to_line_ms: float = 0.0
+    """Until bytes that are handed over are on the line: a network, where there is one."""
+    from_line_ms: float = 0.0
+    """Until bytes that were on the line are here."""
+    margin_ms: float = RTU_MARGIN_MS
 
     @property
     def bits_per_character(self) -> int:
@@ -65,16 +73,18 @@ class SerialWire:
 
     def transaction_ms(self, request: Request) -> float:
         """Request and answer, one gap after each; without the device's turn-around."""
-        return self.request_ms(request) + self.answer_ms(request) + 2 * self.gap_ms
+        wire_ms = self.request_ms(request) + self.answer_ms(request) + 2 * self.gap_ms
+        return self.to_line_ms + wire_ms + self.from_line_ms
 
     def sent_ms(self, request: Request) -> float:
         """Time until the last byte of a request is on the wire, the gap before it included."""
-        return self.gap_ms + self.request_ms(request)
+        return self.gap_ms + self.to_line_ms + self.request_ms(request)
 
     def timeout_ms(self, request: Request, turnaround_ms: float) -> float:
         """Time from handing the request over until its answer is given up."""
         wire_ms = self.request_ms(request) + self.gap_ms + self.answer_ms(request)
-        return wire_ms + TURNAROUND_FACTOR * turnaround_ms + RTU_MARGIN_MS
+        there_and_back_ms = self.to_line_ms + wire_ms + self.from_line_ms
+        return there_and_back_ms + TURNAROUND_FACTOR * turnaround_ms + self.margin_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +114,16 @@ Wire = SerialWire | TcpWire
 
 def wire_of(bus: Bus) -> Wire:
     """Give the timing of a bus."""
-    if isinstance(bus, RtuBus):
-        return SerialWire(bus.baud, bus.parity, bus.stop_bits)
-    return TcpWire()
+    if isinstance(bus, TcpBus):
+        return TcpWire()
+    if isinstance(bus, ConverterBus):
+        return SerialWire(
+            *(bus.baud, bus.parity, bus.stop_bits),
+            to_line_ms=TCP_FRAME_MS,
+            from_line_ms=PACKING_MS + TCP_FRAME_MS,
+            margin_ms=TCP_MARGIN_MS,
+        )
+    return SerialWire(bus.baud, bus.parity, bus.stop_bits)
 
 
 def turn_ms(wire: Wire, device: Device, request: Request) -> float:

@@ -8,7 +8,7 @@ import click
 
 from drivers.modbus.plan import BusPlan, plan_bus
 from gateway.commands.columns import columns
-from gateway.config import Bus, RtuBus, Site
+from gateway.config import Bus, Site
 
 
 def print_plans(site: Site, *, requests: bool) -> list[str]:
@@ -28,12 +28,9 @@ def print_plans(site: Site, *, requests: bool) -> list[str]:
 
 
 def _bus_line(bus: Bus, plan: BusPlan) -> str:
-    where = (
-        f"{bus.port} at {bus.baud} baud" if isinstance(bus, RtuBus) else f"{bus.host}:{bus.port}"
-    )
     count = len(plan.requests)
     return (
-        f"bus {bus.id} ({bus.kind}, {where}): {count} request{'s' * (count != 1)} a round, "
+        f"bus {bus.id} ({bus.kind}, {bus.place}): {count} request{'s' * (count != 1)} a round, "
         f"{plan.cycle_ms:.1f} ms of every {max(plan.poll_ms, plan.cycle_ms):.0f} ms, "
         f"{plan.utilisation:.0%} busy"
     )

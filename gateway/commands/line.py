@@ -9,12 +9,14 @@ from typing import Literal
 
 from gateway.commands.ask import guard_pid
 from gateway.commands.settings import Settings
-from gateway.config import Bus, RtuBus, TcpBus
+from gateway.config import Bus, ConverterBus, RtuBus, TcpBus
 from gateway.core.errors import CorrectInput, Refused
 from gateway.core.ids import BusId
 
 Parity = Literal["N", "E", "O"]
 DEFAULT_PORT = 502
+CONVERTER = "rtu://"
+"""Before HOST:PORT of a converter that passes the bytes of a line on as they are."""
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?\Z")
 
 
@@ -26,7 +28,18 @@ def is_place(target: str) -> bool:
 def bus_at(
     target: str, *, baud: int, parity: Parity, stop_bits: Literal[1, 2], timeout_ms: int | None
 ) -> Bus:
-    """Make a bus of ``/dev/ttyUSB0`` or ``HOST:PORT``. Raises CorrectInput."""
+    """Make a bus of a port, ``HOST:PORT`` or ``rtu://HOST:PORT``. Raises CorrectInput."""
+    if target.startswith(CONVERTER):
+        host, port = _host_and_port(target.removeprefix(CONVERTER), None)
+        return ConverterBus(
+            id=BusId(target),
+            host=host,
+            port=port,
+            baud=baud,
+            parity=parity,
+            stop_bits=stop_bits,
+            timeout_ms=timeout_ms,
+        )
     if "/" in target:
         return RtuBus(
             id=BusId(target),
@@ -40,23 +53,27 @@ def bus_at(
         raise CorrectInput(
             f"{target!r} is no HOST:PORT: did you mean /dev/{target}?", field="target"
         )
-    match = _HOST_PORT.match(target)
-    port = int(match["port"] or DEFAULT_PORT) if match else 0
+    host, port = _host_and_port(target, DEFAULT_PORT)
+    return TcpBus(id=BusId(target), host=host, port=port, timeout_ms=timeout_ms)
+
+
+def _host_and_port(text: str, default: int | None) -> tuple[str, int]:
+    match = _HOST_PORT.match(text)
+    port = int(match["port"] or default or 0) if match else 0
     if match is None or not 0 < port < 65_536:
         raise CorrectInput(
-            f"{target!r} is neither a serial port (/dev/ttyUSB0) nor HOST:PORT (192.0.2.7:502)",
+            f"{text!r} is neither a serial port (/dev/ttyUSB0) nor HOST:PORT (192.0.2.7:502); "
+            f"a converter without Modbus of its own is {CONVERTER}HOST:PORT",
             field="target",
         )
-    host = match["host"].strip("[]")
-    return TcpBus(id=BusId(target), host=host, port=port, timeout_ms=timeout_ms)
+    return match["host"].strip("[]"), port
 
 
 def where(bus: Bus) -> str:
     """Say where a bus is, with its settings."""
-    if isinstance(bus, RtuBus):
-        return f"{bus.port} at {bus.baud} baud, {bus.parity}{bus.stop_bits}"
-    assert isinstance(bus, TcpBus)
-    return f"{bus.host}:{bus.port}"
+    if isinstance(bus, TcpBus):
+        return bus.place
+    return f"{bus.place}, {bus.parity}{bus.stop_bits}"
 
 
 def say_it_once() -> None:
@@ -83,11 +100,7 @@ def refuse_while_guarded(settings: Settings, bus: Bus) -> None:
 def _same(one: Bus, other: object) -> bool:
     if isinstance(one, RtuBus):
         return isinstance(other, RtuBus) and bool(_devices(one) & _devices(other))
-    return (
-        isinstance(one, TcpBus)
-        and isinstance(other, TcpBus)
-        and (_host(one), one.port) == (_host(other), other.port)
-    )
+    return isinstance(other, TcpBus | ConverterBus) and _end(one) == _end(other)
 
 
 def _devices(bus: RtuBus) -> set[Path]:
@@ -96,6 +109,6 @@ def _devices(bus: RtuBus) -> set[Path]:
     return {path.resolve() for path in (Path(bus.port), *found)}
 
 
-def _host(bus: TcpBus) -> str:
+def _end(bus: TcpBus | ConverterBus) -> tuple[str, int]:
     host = bus.host.lower()
-    return "127.0.0.1" if host in ("localhost", "::1") else host
+    return "127.0.0.1" if host in ("localhost", "::1") else host, bus.port

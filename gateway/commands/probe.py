@@ -16,7 +16,7 @@ from gateway.commands.failure import Unsuccessful
 from gateway.commands.line import Parity, bus_at, is_place, refuse_while_guarded, say_it_once, where
 from gateway.commands.profile_file import modbus_profile
 from gateway.commands.settings import Settings, global_options, pass_settings
-from gateway.config import Bus, Profile, Quantity
+from gateway.config import Bus, Profile, Quantity, TcpBus
 from gateway.core.errors import CorrectInput
 
 Row = tuple[Request, list[Reading]]
@@ -24,7 +24,7 @@ Row = tuple[Request, list[Reading]]
 
 @click.command()
 @click.argument("target")
-@click.option("--unit", type=click.IntRange(1, 255), help="Unit number, with a port or HOST:PORT.")
+@click.option("--unit", type=click.IntRange(0, 255), help="Unit number, with a port or HOST:PORT.")
 @click.option("--profile", metavar="P", help="Profile's name or file, with a port or HOST:PORT.")
 @click.option("--baud", type=click.IntRange(300, 921_600), default=9_600, show_default=True)
 @click.option("--parity", type=click.Choice(["N", "E", "O"]), default="N", show_default=True)
@@ -53,6 +53,8 @@ def probe(
             missing = "--unit" if unit is None else "--profile"
             raise CorrectInput(f"{missing} is missing: {target} is no device of the site file")
         bus = bus_at(target, baud=baud, parity=parity, stop_bits=stop_bits, timeout_ms=timeout_ms)
+        if unit == 0 and not isinstance(bus, TcpBus):
+            raise CorrectInput("--unit 0 means every device of a line, and none answers")
         known = modbus_profile(profile)
         turnaround_ms = known.turnaround_ms
     else:

@@ -23,12 +23,11 @@ from gateway.commands.line import Parity, bus_at, refuse_while_guarded, say_it_o
 from gateway.commands.probe import decoded
 from gateway.commands.profile_file import known_profiles
 from gateway.commands.settings import Settings, global_options, pass_settings
-from gateway.config import Bus, Profile, RtuBus, TcpBus
+from gateway.config import Bus, ConverterBus, Profile, RtuBus, TcpBus
+from gateway.config.site_buses import ITSELF, LAST_UNIT
 from gateway.core.errors import CorrectInput
 
 BAUDS = (300, 921_600)
-LAST_UNIT = 247
-"""The last number that a device may have (MODBUS over Serial Line V1.02, 2.2)."""
 SAME_ANSWER = 4
 """So many units and none missing on a connection: it may be one device for all numbers."""
 
@@ -42,7 +41,7 @@ class Place:
 
 
 @click.command("scan-bus")
-@click.argument("target", metavar="PORT|HOST:PORT")
+@click.argument("target", metavar="PORT|HOST:PORT|rtu://HOST:PORT")
 @click.option("--units", default="1-247", show_default=True, help="Such as 1-32 or 1,5,10-20.")
 @click.option("--baud", default="9600", show_default=True, help="One or several: 2400,9600.")
 @click.option("--parity", default="N", show_default=True, help="N, E or O, or several: N,E.")
@@ -80,7 +79,7 @@ def scan_bus(
         for kind in _parities(parity)
     ]
     if not isinstance(buses[0], RtuBus):
-        del buses[1:]  # a connection has neither
+        del buses[1:]  # a connection has neither, and a converter is set by itself
     refuse_while_guarded(settings, buses[0])
     say_it_once()
     places = asyncio.run(_scan(buses, numbers, known_profiles(profiles)))
@@ -150,7 +149,7 @@ def told(place: Place) -> str:
     at = f"unit {found.unit}"
     if isinstance(place.bus, RtuBus):
         at = f"{at} ({place.bus.baud} baud, {place.bus.parity}{place.bus.stop_bits})"
-    if found.unit > LAST_UNIT:
+    if not _has_place(place):
         at += f", a reserved number: set it to one of 1 to {LAST_UNIT}"
     if not found.is_understood:
         return f"{at}: {found.why_not}"
@@ -162,6 +161,12 @@ def told(place: Place) -> str:
         )
     best = found.best
     return f"{at}: {_names(best)}: {', '.join(_values(best[0]))}"
+
+
+def _has_place(place: Place) -> bool:
+    """Say whether a site file may hold a device with this number."""
+    is_itself = isinstance(place.bus, TcpBus) and place.found.unit in ITSELF
+    return is_itself or place.found.unit <= LAST_UNIT
 
 
 def _names(fits: Sequence[Likeness]) -> str:
@@ -186,13 +191,13 @@ def snippet(places: Sequence[Place], folders: Sequence[Path] = ()) -> Iterator[s
     """Write what a site file needs for what was found."""
     by_bus: dict[str, list[Place]] = {}
     for place in places:
-        if place.found.fits and place.found.unit <= LAST_UNIT:
+        if place.found.fits and _has_place(place):
             by_bus.setdefault(where(place.bus), []).append(place)
     if not by_bus:
         return
     groups = sorted(by_bus.values(), key=len, reverse=True)
     bus = groups[0][0].bus
-    name = "line1" if isinstance(bus, RtuBus) else "net1"
+    name = "net1" if isinstance(bus, TcpBus) else "line1"
     yield ""
     if folders:
         yield f"profiles: [{', '.join(json.dumps(str(folder)) for folder in folders)}]"
@@ -213,9 +218,11 @@ def _bus_line(name: str, bus: Bus) -> str:
             f"{{id: {name}, kind: modbus-rtu, port: {bus.port}, baud: {bus.baud}, "
             f"parity: {bus.parity}, stop_bits: {bus.stop_bits}}}"
         )
-    assert isinstance(bus, TcpBus)
     host = f'"{bus.host}"' if ":" in bus.host else bus.host
-    return f"{{id: {name}, kind: modbus-tcp, host: {host}, port: {bus.port}}}"
+    line = f"{{id: {name}, kind: {bus.kind}, host: {host}, port: {bus.port}"
+    if isinstance(bus, ConverterBus):
+        line += f", baud: {bus.baud}, parity: {bus.parity}, stop_bits: {bus.stop_bits}"
+    return f"{line}}}"
 
 
 def _device_line(bus: str, found: Found) -> str:

@@ -11,7 +11,7 @@ from gateway.commands.params import DURATION
 from gateway.core.errors import CorrectInput
 
 DEFAULT_SCENARIO = "demo"
-WIRES = ["tcp", "rtu", "both"]
+WIRES = ["tcp", "rtu", "converter", "both"]
 
 
 @click.command()
@@ -26,7 +26,8 @@ WIRES = ["tcp", "rtu", "both"]
 @click.option(
     "--by",
     type=click.Choice(WIRES),
-    help="All buses by Modbus TCP, all by RTU, or some by each (built-in scenarios: both).",
+    help="All buses by Modbus TCP, by RTU, by RTU over TCP (converter), or some by TCP and some "
+    "by RTU (built-in scenarios: both).",
 )
 @click.option(
     "--site",
@@ -102,7 +103,9 @@ def list_() -> None:
 
 @scenario.command("run")
 @click.argument("name", metavar="FILE|NAME")
-@click.option("--by", type=click.Choice(WIRES), help="All buses by TCP, by RTU, or both.")
+@click.option(
+    "--by", type=click.Choice(WIRES), help="All buses by TCP, by RTU, by RTU over TCP, or both."
+)
 @click.option("--keep", is_flag=True, help="Keep the run's directory, with all logs.")
 @click.pass_context
 def run(ctx: click.Context, *, name: str, by: str | None, keep: bool) -> int:

@@ -33,6 +33,7 @@ from gateway.config.site_limits import resolve_outlets
 from gateway.config.site_model import (
     AnyBus,
     Bus,
+    ConverterBus,
     Device,
     MqttBus,
     MqttDevice,
@@ -58,6 +59,7 @@ __all__ = [
     "BrokerSettings",
     "Bus",
     "Channel",
+    "ConverterBus",
     "Device",
     "FlightSettings",
     "GuardSettings",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,36 @@ from gateway.config.explain import nearest
 from gateway.config.findings import Claims, Findings
 from gateway.config.merge import Layer
 from gateway.config.profile_files import LoadedPlug, LoadedProfile, ProfileFolders
-from gateway.config.site_file import BusItem, DeviceItem, MqttItem, PlugItem, RtuItem, TcpItem
-from gateway.config.site_model import AnyBus, Bus, Device, MqttBus, MqttDevice, RtuBus, TcpBus
+from gateway.config.site_file import (
+    BusItem,
+    ConverterItem,
+    DeviceItem,
+    MqttItem,
+    PlugItem,
+    RtuItem,
+    TcpItem,
+)
+from gateway.config.site_model import (
+    AnyBus,
+    Bus,
+    ConverterBus,
+    Device,
+    MqttBus,
+    MqttDevice,
+    RtuBus,
+    TcpBus,
+)
 from gateway.config.site_mqtt import check_power_on, check_topic, read_mqtt_bus
 from gateway.config.site_words import LOCAL_HOST, FilePath
 from gateway.config.yaml_source import KeyPath
 from gateway.core.ids import BusId, DeviceId
 
+FIRST_UNIT = 1
+LAST_UNIT = 247
+"""MODBUS over Serial Line V1.02, 2.2: 0 is a broadcast, from 248 on numbers are reserved."""
+ITSELF = frozenset({0, 255})
+"""What a device calls itself that is reached by its address (MODBUS Messaging on TCP/IP
+Implementation Guide V1.0b, 4.4.1.2)."""
 WATCHDOG_POLLS = 3
 """A module's watchdog outlasts this many rounds, so that one lost frame switches nothing off."""
 
@@ -50,8 +74,9 @@ def read_hardware(found: Findings, folders: ProfileFolders, base: Path) -> Hardw
     data = found.source.data
     buses = _read_buses(found, data.get("buses", []), base)
     bus_names = _names(data.get("buses"))
-    entries = found.entries(data.get("devices", []), ("devices",))
-    reader = _Devices(found, folders, buses, bus_names)
+    entries = list(found.entries(data.get("devices", []), ("devices",)))
+    on_bus = Counter(str(entry.get("bus")) for _, entry in entries)
+    reader = _Devices(found, folders, buses, bus_names, on_bus)
     for path, entry in entries:
         reader.read(path, entry)
     _warn_unused(found, buses, reader.devices)
@@ -70,7 +95,7 @@ def _read_buses(found: Findings, data: Any, base: Path) -> dict[str, AnyBus]:
     buses: dict[str, AnyBus] = {}
     claims = Claims(found)
     for path, entry in found.entries(data, ("buses",)):
-        item: RtuItem | TcpItem | MqttItem | None = found.read(BusItem, entry, path)
+        item: RtuItem | ConverterItem | TcpItem | MqttItem | None = found.read(BusItem, entry, path)
         if item is None:
             continue
         new_id = claims.claim(
@@ -103,14 +128,25 @@ def _warn_unused(
             found.warn((*path, "id"), f"no device on bus {name!r}")
 
 
-def _end_of(item: RtuItem | TcpItem) -> tuple[str, str]:
+def _end_of(item: RtuItem | ConverterItem | TcpItem) -> tuple[str, str]:
     if isinstance(item, RtuItem):
         return "port", os.path.normpath(item.port)
     host = item.host.lower().rstrip(".")
     return "port", f"{'127.0.0.1' if host == LOCAL_HOST else host}:{item.port}"
 
 
-def _bus(item: RtuItem | TcpItem) -> Bus:
+def _bus(item: RtuItem | ConverterItem | TcpItem) -> Bus:
+    if isinstance(item, ConverterItem):
+        return ConverterBus(
+            id=BusId(item.id),
+            host=item.host,
+            port=item.port,
+            baud=item.baud,
+            parity=item.parity,
+            stop_bits=item.stop_bits,
+            poll_ms=item.poll_ms,
+            timeout_ms=item.timeout_ms,
+        )
     if isinstance(item, TcpItem):
         return TcpBus(
             id=BusId(item.id),
@@ -137,6 +173,7 @@ class _Devices:
         folders: ProfileFolders,
         buses: Mapping[str, AnyBus],
         bus_names: Iterable[str],
+        on_bus: Mapping[str, int],
     ) -> None:
         self.devices: dict[str, Device | MqttDevice] = {}
         self.paths: dict[str, KeyPath] = {}
@@ -145,6 +182,8 @@ class _Devices:
         self._folders = folders
         self._buses = buses
         self._bus_names = set(bus_names)
+        self._on_bus = on_bus
+        """How many devices each bus has, right or wrong."""
         self._claims = Claims(found)
         self._profiles: dict[str, LoadedProfile | LoadedPlug] = {}
 
@@ -206,6 +245,7 @@ class _Devices:
             self._found.wrong((*path, "profile"), message)
             return None
         self._check_watchdog(path, bus, loaded)
+        self._check_unit(path, bus, item.unit)
         profile, turnaround_ms = loaded.profile, item.turnaround_ms
         return Device(
             id=DeviceId(item.id),
@@ -214,6 +254,24 @@ class _Devices:
             profile=profile,
             turnaround_ms=profile.turnaround_ms if turnaround_ms is None else turnaround_ms,
         )
+
+    def _check_unit(self, path: KeyPath, bus: Bus, unit: int) -> None:
+        if FIRST_UNIT <= unit <= LAST_UNIT:
+            return
+        if not isinstance(bus, TcpBus):
+            use = "means every device of a line, and none answers" if unit == 0 else "is reserved"
+            message = f"unit {unit} {use}: set the device to one of {FIRST_UNIT} to {LAST_UNIT}"
+            self._found.wrong((*path, "unit"), message)
+        elif unit not in ITSELF:
+            message = f"unit {unit} is reserved: {FIRST_UNIT} to {LAST_UNIT}, 0 or 255"
+            self._found.wrong((*path, "unit"), message)
+        elif self._on_bus[bus.id] > 1:
+            message = (
+                f"unit {unit} is a device with a connection of its own, and bus {bus.id!r} has "
+                f"{self._on_bus[bus.id]} devices: behind a gateway they have {FIRST_UNIT} to "
+                f"{LAST_UNIT}, and what is sent to unit 0 all of them obey"
+            )
+            self._found.wrong((*path, "unit"), message)
 
     def _profile(self, name: str, path: KeyPath) -> LoadedProfile | LoadedPlug | None:
         loaded = self._folders.find(name)

@@ -53,6 +53,9 @@ class SiteItem(FileModel):
     """Name for people."""
 
 
+Baud = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400]
+
+
 class PromiseItem(FileModel):
     """What `pilegate check` must find kept."""
 
@@ -72,7 +75,7 @@ class RtuItem(FileModel):
     )
     """Device file, absolute. A pattern such as /dev/serial/by-id/usb-FTDI_* stands for the one
     port that fits: it finds a converter that comes back under another name."""
-    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400] = 9600
+    baud: Baud = 9600
     """Bits a second."""
     parity: Literal["N", "E", "O"] = "N"
     """None, even or odd."""
@@ -82,6 +85,29 @@ class RtuItem(FileModel):
     """One round of reads begins every so often, in ms."""
     timeout_ms: TimeoutMs | None = None
     """Longest wait for an answer, in ms; null: worked out from the baud rate."""
+
+
+class ConverterItem(FileModel):
+    """A serial line behind a converter that passes Modbus RTU frames on over TCP as they are."""
+
+    id: Name = Field(examples=["line2"])
+    """Id of the bus."""
+    kind: Literal["modbus-rtu-tcp"]
+    """Modbus RTU over TCP: the converter's transparent mode, as a TCP server."""
+    host: str = Field(pattern=HOST_PATTERN, examples=["192.0.2.11"])
+    """Host name or address of the converter."""
+    port: int = Field(ge=1, le=0xFFFF, examples=[8899])
+    """TCP port of the line; each make has its own, such as 4196, 8234 or 8899."""
+    baud: Baud = 9600
+    """Bits a second on the line, as set in the converter."""
+    parity: Literal["N", "E", "O"] = "N"
+    """None, even or odd, as set in the converter."""
+    stop_bits: Literal[1, 2] = 1
+    """Stop bits of a character, as set in the converter."""
+    poll_ms: PollMs = 1_000
+    """One round of reads begins every so often, in ms."""
+    timeout_ms: TimeoutMs | None = None
+    """Longest wait for an answer, in ms; null: worked out from the baud rate and the network."""
 
 
 class TcpItem(FileModel):
@@ -141,7 +167,7 @@ class MqttItem(FileModel):
     """Accepted for the plugs of this bus instead of the site's promise."""
 
 
-BusItem = Annotated[RtuItem | TcpItem | MqttItem, Field(discriminator="kind")]
+BusItem = Annotated[RtuItem | ConverterItem | TcpItem | MqttItem, Field(discriminator="kind")]
 
 
 class PlugItem(FileModel):
@@ -170,8 +196,8 @@ class DeviceItem(FileModel):
     """Id of the device."""
     bus: Name
     """Id of its bus."""
-    unit: int = Field(ge=1, le=247)
-    """Modbus unit."""
+    unit: int = Field(ge=0, le=255, examples=[1])
+    """Modbus unit, 1 to 247. A single device with Modbus TCP may have 0 or 255 instead."""
     profile: Name = Field(examples=["pilegate-ref10"])
     """Name of its profile."""
     turnaround_ms: int | None = Field(default=None, ge=0, le=1_000)

@@ -35,6 +35,11 @@ class RtuBus:
     """Longest wait for an answer; None: worked out from the baud rate."""
     kind: Literal["modbus-rtu"] = "modbus-rtu"
 
+    @property
+    def place(self) -> str:
+        """Say where it is."""
+        return f"{self.port} at {self.baud} baud"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpBus:
@@ -49,8 +54,36 @@ class TcpBus:
     """Longest wait for an answer; None: the driver's own."""
     kind: Literal["modbus-tcp"] = "modbus-tcp"
 
+    @property
+    def place(self) -> str:
+        """Say where it is."""
+        return f"{self.host}:{self.port}"
 
-Bus = RtuBus | TcpBus
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConverterBus:
+    """A serial line behind a converter that carries its bytes over TCP as they are."""
+
+    id: BusId
+    host: str
+    port: int
+    baud: int = 9_600
+    """Of the line; set in the converter."""
+    parity: Literal["N", "E", "O"] = "N"
+    stop_bits: Literal[1, 2] = 1
+    poll_ms: int = 1_000
+    """One round of reads begins every so often."""
+    timeout_ms: int | None = None
+    """Longest wait for an answer; None: worked out from the baud rate and the network."""
+    kind: Literal["modbus-rtu-tcp"] = "modbus-rtu-tcp"
+
+    @property
+    def place(self) -> str:
+        """Say where it is."""
+        return f"{self.host}:{self.port}, a line at {self.baud} baud"
+
+
+Bus = RtuBus | TcpBus | ConverterBus
 """A line or connection with Modbus."""
 
 
@@ -83,7 +116,7 @@ class MqttBus:
     kind: Literal["mqtt"] = "mqtt"
 
 
-AnyBus = RtuBus | TcpBus | MqttBus
+AnyBus = Bus | MqttBus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ def resolve(template: Path, folder: Path) -> Place:
     ports = iter(_free_ports(len(buses) + 2))
     broker_port = next(ports) if any(bus.get("kind") == "mqtt" for bus in buses) else None
     for bus in buses:
-        if bus.get("kind") == "modbus-tcp":
+        if bus.get("kind") in ("modbus-tcp", "modbus-rtu-tcp"):
             bus |= {"host": "127.0.0.1", "port": next(ports)}
         elif bus.get("kind") == "mqtt":
             bus |= {"host": "127.0.0.1", "port": broker_port}

@@ -15,27 +15,26 @@ import pytest
 import uvloop
 
 from drivers.modbus.bus import ModbusBus
-from gateway.config import Bus, RtuBus, TcpBus
+from gateway.config import RtuBus, TcpBus
 from gateway.core.clock import SystemClock
 from gateway.core.ids import BusId, OutletId
 from gateway.guard.model import BusState, DeviceState, Sample, WriteResult
 from tests.support.modbus_peer import CLOSE, Peer, PtyPeer, registers, rtu, tcp, tcp_peer
-from tests.support.modbus_site import REF10, Recorder, module_site, profile
+from tests.support.modbus_site import Recorder, module_site
+from tests.support.modbus_wires import (
+    KIND,
+    LIE,
+    RIGHT,
+    RTU_LIES,
+    honest,
+    running,
+    until,
+    voltages,
+)
 
 TIMEOUT_MS = 60
 PATIENT_MS = 10_000
 """Where every request is answered: no answer is late because this machine stood still."""
-BOUND_S = 30.0
-RIGHT, LIE = {2: 2_300}, {2: 9_999, 0: 0xFFFF}
-KIND = profile(
-    REF10,
-    values={
-        "relay_on": {"space": "input", "address": 0, "bit": 0, "bit_stride": 1},
-        "voltage_v": {"space": "input", "address": 2, "scale": 0.1},
-        "frequency_hz": {"space": "input", "address": 4, "scale": 0.01},
-    },
-)
-
 Loop = Callable[[Any], Any]
 
 
@@ -43,29 +42,6 @@ Loop = Callable[[Any], Any]
 def run(request: pytest.FixtureRequest) -> Loop:
     """Run on either event loop."""
     return uvloop.run if request.param == "uvloop" else asyncio.run
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(BOUND_S):
-        while not true():
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def running(
-    bus: Bus, *units: int, recorder: Recorder | None = None
-) -> AsyncIterator[tuple[ModbusBus, Recorder]]:
-    recorder = recorder or Recorder()
-    site = module_site(bus, *(units or (1,)), kind=KIND, outlets=2)
-    driver = ModbusBus(bus, site, recorder, SystemClock())
-    owner = asyncio.create_task(driver.run(), name="bus")
-    try:
-        yield driver, recorder
-        assert not owner.done(), owner.exception()
-    finally:
-        owner.cancel()
-        await asyncio.wait([owner])
-    assert owner.cancelled()
 
 
 @asynccontextmanager
@@ -84,14 +60,6 @@ async def serial(peer: PtyPeer, timeout_ms: int = TIMEOUT_MS) -> AsyncIterator[R
 
 def net(port: int, timeout_ms: int = TIMEOUT_MS) -> TcpBus:
     return TcpBus(id=BusId("net"), host="127.0.0.1", port=port, poll_ms=20, timeout_ms=timeout_ms)
-
-
-def voltages(recorder: Recorder) -> set[float | None]:
-    return {sample.voltage_v for _, sample in recorder.samples}
-
-
-def honest(pdu: bytes) -> bytes:
-    return registers(pdu, RIGHT) if pdu[0] == 4 else pdu[:5]
 
 
 # ------------------------------------------------------------------ TCP
@@ -312,29 +280,6 @@ def test_an_overload_on_tcp_is_cut_by_the_next_request(run: Loop) -> None:
 
 
 # ------------------------------------------------------------------ RTU
-
-RtuLie = Callable[[int, bytes], list[bytes | float]]
-RTU_LIES: dict[str, tuple[RtuLie, str | None]] = {
-    "silence": (lambda _unit, _pdu: [], None),
-    "another unit": (lambda unit, pdu: [rtu(unit + 5, registers(pdu, LIE))], "crc"),
-    "a neighbour": (lambda _unit, pdu: [rtu(2, registers(pdu, LIE))], "unit"),
-    "another function": (
-        lambda unit, pdu: [rtu(unit, b"\x03" + registers(pdu, LIE)[1:])],
-        "function",
-    ),
-    "another count": (
-        lambda unit, _pdu: [rtu(unit, registers(b"\x04\x00\x00\x00\x04", LIE))],
-        "length",
-    ),
-    "a wrong check sum": (lambda unit, pdu: [rtu(unit, registers(pdu, LIE))[:-1] + b"\x00"], "crc"),
-    "a truncated frame": (lambda unit, pdu: [rtu(unit, registers(pdu, LIE))[:-3]], "length"),
-    "an oversized frame": (lambda unit, _pdu: [bytes((unit, 4, 255)) + b"x" * 300], "oversized"),
-    "a flood": (lambda _unit, _pdu: [os.urandom(3_000)], None),
-    "an answer too late": (lambda unit, pdu: [0.09, rtu(unit, registers(pdu, LIE))], None),
-    "an exception": (lambda unit, _pdu: [rtu(unit, b"\x84\x04")], "declined"),
-    "an echo of the request": (lambda unit, pdu: [rtu(unit, pdu)], None),
-    "zeros": (lambda _unit, _pdu: [b"\x00" * 60], "crc"),
-}
 
 
 @pytest.mark.parametrize("name", RTU_LIES)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import tty
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,23 @@ CLOSE = b""
 """In place of bytes: hang up."""
 
 
+Take = Callable[[asyncio.StreamReader], Awaitable[bytes]]
+"""Reads one request off a connection."""
+
+
+async def tcp_request(reader: asyncio.StreamReader) -> bytes:
+    header = await reader.readexactly(6)
+    return header + await reader.readexactly(int.from_bytes(header[4:6], "big"))
+
+
+async def rtu_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readexactly(8)
+    more = 1 + head[6] if head[1] in (15, 16) else 0
+    request = head + await reader.readexactly(more)
+    assert crc(request[:-2]) == request[-2:], request.hex(" ")
+    return request
+
+
 class Peer(Protocol):
     answer: Answer
     asked: list[bytes]
@@ -27,10 +44,11 @@ class Peer(Protocol):
 class TcpPeer:
     """A listener on loopback."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, take: Take) -> None:
         self.answer = answer
         self.asked: list[bytes] = []
         self.connections = 0
+        self._take = take
         self.port = 0
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -39,8 +57,7 @@ class TcpPeer:
         self._open.add(writer)
         try:
             while True:
-                header = await reader.readexactly(6)
-                request = header + await reader.readexactly(int.from_bytes(header[4:6], "big"))
+                request = await self._take(reader)
                 self.asked.append(request)
                 for part in self.answer(request):
                     if isinstance(part, float):
@@ -62,8 +79,8 @@ class TcpPeer:
 
 
 @asynccontextmanager
-async def tcp_peer(answer: Answer) -> AsyncIterator[TcpPeer]:
-    peer = TcpPeer(answer)
+async def tcp_peer(answer: Answer, take: Take = tcp_request) -> AsyncIterator[TcpPeer]:
+    peer = TcpPeer(answer, take)
     tasks: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,7 +12,7 @@ from gateway.cli import run
 from gateway.commands.failure import Exit
 from gateway.commands.line import bus_at, is_place, where
 from gateway.commands.scan_bus import Place, snippet, told, unit_numbers
-from gateway.config import RtuBus, TcpBus, load_profile
+from gateway.config import ConverterBus, RtuBus, TcpBus, load_profile
 from gateway.config.profile_files import BUILT_IN
 from gateway.core.errors import CorrectInput
 
@@ -165,6 +165,13 @@ def test_places() -> None:
     bus = bus_at("[2001:db8::1]:503", baud=9_600, parity="N", stop_bits=1, timeout_ms=7)
     assert isinstance(bus, TcpBus)
     assert (bus.host, bus.port, bus.timeout_ms) == ("2001:db8::1", 503, 7)
+    bus = bus_at("rtu://192.0.2.7:8899", baud=2_400, parity="E", stop_bits=1, timeout_ms=None)
+    assert isinstance(bus, ConverterBus)
+    assert (bus.host, bus.port, bus.baud, bus.parity) == ("192.0.2.7", 8_899, 2_400, "E")
+    assert where(bus) == "192.0.2.7:8899, a line at 2400 baud, E1"
+    for target in ("rtu://192.0.2.7", "rtu:///dev/ttyUSB0"):
+        with pytest.raises(CorrectInput, match="rtu://HOST:PORT"):
+            bus_at(target, baud=2_400, parity="E", stop_bits=1, timeout_ms=None)
     assert isinstance(bus_at("./tty", baud=9_600, parity="N", stop_bits=1, timeout_ms=None), RtuBus)
     assert [is_place(each) for each in ("m1", "/dev/x", "a:1", "192.0.2.7")] == [
         False,

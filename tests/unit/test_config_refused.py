@@ -103,7 +103,12 @@ BAD: list[tuple[dict[int, str], list[str]]] = [
     ),
     (
         {3: "- {id: b1, kind: modbus, port: /dev/ttyUSB0}"},
-        ["3: buses[0].kind: expected modbus-rtu, modbus-tcp, mqtt, not the text 'modbus'"],
+        [
+            (
+                "3: buses[0].kind: expected modbus-rtu, modbus-rtu-tcp, modbus-tcp, mqtt, not the"
+                " text 'modbus'"
+            )
+        ],
     ),
     (
         {3: "- {id: b1, port: /dev/ttyUSB0}"},
@@ -153,12 +158,36 @@ BAD: list[tuple[dict[int, str], list[str]]] = [
     ({6: "- {id: m1, bus: b1, unit: 1, profile: pilegate-ref1}"}, [UNKNOWN_PROFILE]),
     (
         {6: "- {id: m1, bus: b1, unit: 0, profile: pilegate-ref10}"},
-        ["6: devices[0].unit: expected a number from 1 up, not 0"],
+        [
+            (
+                "6: devices[0].unit: unit 0 means every device of a line, and none answers:"
+                " set the device to one of 1 to 247"
+            )
+        ],
     ),
     (
         {6: "- {id: m1, bus: b1, unit: 248, profile: pilegate-ref10}"},
-        ["6: devices[0].unit: expected a number up to 247, not 248"],
+        ["6: devices[0].unit: unit 248 is reserved: set the device to one of 1 to 247"],
     ),
+    (
+        {8: "- {id: w1, bus: b2, unit: 250, profile: waveshare-relay-8}"},
+        ["8: devices[2].unit: unit 250 is reserved: 1 to 247, 0 or 255"],
+    ),
+    (
+        {8: "- {id: w1, bus: b2, unit: 0, profile: waveshare-relay-8}"},
+        [
+            (
+                "8: devices[2].unit: unit 0 is a device with a connection of its own, and bus 'b2'"
+                " has 2 devices: behind a gateway they have 1 to 247, and what is sent to unit 0"
+                " all of them obey"
+            )
+        ],
+    ),
+    (
+        {3: "- {id: b1, kind: modbus-rtu-tcp, host: 192.0.2.1, port: 5020}"},
+        ["4: buses[1].port: 192.0.2.1:5020 is a bus already on line 3: two masters clash"],
+    ),
+    ({3: "- {id: b1, kind: modbus-rtu-tcp, host: 192.0.2.2}"}, ["3: buses[0].port: is missing"]),
     (
         {7: "- {id: p1, bus: b1, unit: 1, profile: pzem-004t-v3}"},
         ["7: devices[1].unit: unit 1 on bus 'b1' is taken already on line 6"],

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import FlightSettings, RtuBus, TcpBus, load_site
+from gateway.config import ConverterBus, FlightSettings, RtuBus, TcpBus, load_site
 from gateway.core.errors import NotKnown
+from gateway.core.ids import DeviceId
 from gateway.guard.limits import Action
 from tests.support.site_text import BASE, load, with_lines
 
@@ -32,12 +33,35 @@ def test_the_realistic_example_shows_a_feed_and_what_opens_outlets() -> None:
     assert {each.id: len(each.outlets) for each in site.interlocks} == {"smoke": 24, "stop": 20}
 
 
-def test_both_demo_sites_have_the_same_outlets_with_the_same_limits() -> None:
-    tcp, rtu = load_site(SITES / "demo-tcp.yaml"), load_site(SITES / "demo-rtu.yaml")
-    assert tcp.outlets == rtu.outlets
-    assert tcp.piles == rtu.piles
+def test_all_demo_sites_have_the_same_outlets_with_the_same_limits() -> None:
+    tcp, rtu, converter = (
+        load_site(SITES / f"demo-{by}.yaml") for by in ("tcp", "rtu", "converter")
+    )
+    assert tcp.outlets == rtu.outlets == converter.outlets
+    assert tcp.piles == rtu.piles == converter.piles
     assert {bus.kind for bus in tcp.buses} == {"modbus-tcp"}
     assert {bus.kind for bus in rtu.buses} == {"modbus-rtu"}
+    assert {bus.kind for bus in converter.buses} == {"modbus-rtu-tcp"}
+
+
+@pytest.mark.parametrize("unit", [0, 255])
+def test_a_device_with_a_connection_of_its_own_may_call_itself_so(
+    tmp_path: Path, unit: int
+) -> None:
+    own = "- {id: b3, kind: modbus-tcp, host: 192.0.2.9}"
+    device = f"- {{id: x1, bus: b3, unit: {unit}, profile: sdm120}}"
+    lines = BASE.splitlines()
+    text = "\n".join([*lines[:4], f"  {own}", *lines[4:9], f"  {device}", *lines[9:], ""])
+    assert load(tmp_path, text).device(DeviceId("x1")).unit == unit
+
+
+def test_a_line_behind_a_converter_is_a_bus(tmp_path: Path) -> None:
+    converter = "- {id: b1, kind: modbus-rtu-tcp, host: 192.0.2.7, port: 8899, parity: E}"
+    site = load(tmp_path, BASE.replace(BASE.splitlines()[2].strip(), converter))
+    bus = site.buses[0]
+    assert isinstance(bus, ConverterBus)
+    assert (bus.host, bus.port, bus.baud, bus.parity) == ("192.0.2.7", 8_899, 9_600, "E")
+    assert bus.place == "192.0.2.7:8899, a line at 9600 baud"
 
 
 def test_a_site_is_resolved(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from drivers.modbus.frames import COIL_OFF, Function, read, write_coil
-from drivers.modbus.wire import SerialWire, TcpWire
+from drivers.modbus.wire import SerialWire, TcpWire, wire_of
+from gateway.config import ConverterBus, RtuBus
+from gateway.core.ids import BusId
 
 TEN = read(1, Function.READ_INPUT, 0, 10)
 ONE = write_coil(1, 0, COIL_OFF)
@@ -38,3 +40,13 @@ def test_a_time_out_leaves_room_for_wire_and_turn_around() -> None:
         wire = SerialWire(baud)
         assert wire.timeout_ms(TEN, 5) > wire.transaction_ms(TEN) + 5 + 16
     assert TcpWire().timeout_ms(TEN, 100) > TcpWire().timeout_ms(TEN, 5) > 200
+
+
+def test_a_network_before_a_line_costs_time_both_ways_and_patience() -> None:
+    request = TEN
+    near = wire_of(RtuBus(id=BusId("a"), port="/dev/ttyUSB0"))
+    far = wire_of(ConverterBus(id=BusId("b"), host="192.0.2.7", port=8_899))
+    assert far.gap_ms == near.gap_ms
+    assert far.transaction_ms(request) == pytest.approx(near.transaction_ms(request) + 11)
+    assert far.sent_ms(request) == pytest.approx(near.sent_ms(request) + 0.5)
+    assert far.timeout_ms(request, 5) == pytest.approx(near.timeout_ms(request, 5) + 411)
