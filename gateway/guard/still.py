@@ -14,6 +14,10 @@ from gateway.guard.state import Measured, Still
 
 LIVELY_MOVES = 20
 """So often must the voltage have moved at light load to say how long it stands at most."""
+STEP_W = 0.5
+STEP_SHARE = 0.2
+"""After a step of more than both the voltage stands elsewhere between two of its digits, and how
+often it moved before says nothing: a charger's stand-by on mains that are quiet to the digit."""
 LONGER = 4
 """Frozen is what stands so many times as long as ever before."""
 
@@ -30,11 +34,17 @@ def follow(still: Still, before: Measured, after: Measured, light_w: float) -> S
     at_ms = after.power_ms
     if at_ms is None or at_ms == before.power_ms:
         return still
+    if _stepped(before.power_w or 0.0, after.power_w or 0.0):
+        still = still._replace(light_moves=0, longest_ms=0)
     if after.voltage_v != before.voltage_v:
         return _moved(still, at_ms, light=abs(after.power_w or 0.0) < light_w)
     if after.power_w != before.power_w or after.current_a != before.current_a:
         return still._replace(since_ms=at_ms)
     return still
+
+
+def _stepped(before_w: float, after_w: float) -> bool:
+    return abs(after_w - before_w) > max(STEP_W, STEP_SHARE * max(abs(before_w), abs(after_w)))
 
 
 def _moved(still: Still, at_ms: int, *, light: bool) -> Still:

@@ -36,6 +36,8 @@ TOO_MUCH = "(more than the outlet may)"
 """Ended by a limit, and rightly: what the charger draws at these mains is more than that."""
 UNSEEN = "(nothing flows)"
 """A relay that is welded while its load draws less than the rule's threshold can't be seen."""
+FROZEN_AT_REST = "(full, on a stand-by)"
+"""A meter that froze on the stand-by of a full charger shows what flows, and the charge ends."""
 IDLE_POLLS = 60
 """An outlet was polled before it was switched on."""
 NOT_BY_NOISE_S = 2.0
@@ -254,6 +256,9 @@ class Play:
             return Verdict(self.seed, fault.kind, TOO_MUCH, True, 0.0, share, about)
         if fault.kind == "welded" and self.seen_s is None and not found:
             return Verdict(self.seed, fault.kind, UNSEEN, True, 0.0, share, about)
+        is_over = not found and not others and bool(ends) and ends[0].reason == "full"
+        if fault.kind == "frozen meter" and is_over and share >= ENOUGH:
+            return Verdict(self.seed, fault.kind, FROZEN_AT_REST, True, 0.0, share, about)
         if not found:
             ended = others[0].reason if others else (ends[0].reason if ends else "nothing")
             return Verdict(self.seed, fault.kind, ended, False, 0.0, share, f"{about} {fault}")

@@ -1,0 +1,67 @@
+"""A meter that stands still: under load, and on the light load of a stand-by."""
+
+from __future__ import annotations
+
+from gateway.guard.limits import FrozenMeter
+from gateway.guard.model import Sample
+from gateway.guard.sampling import newer
+from gateway.guard.state import Measured, Still
+from gateway.guard.still import LIVELY_MOVES, follow, frozen
+
+RULE = FrozenMeter()
+
+
+class Meter:
+    """A meter that is polled each second."""
+
+    def __init__(self) -> None:
+        self.measured = Measured()
+        self.still = Still()
+        self.at_ms = 1_000_000
+
+    def shows(self, power_w: float, voltage_v: float, seconds: int = 1) -> None:
+        for _ in range(seconds):
+            self.at_ms += 1_000
+            sample = Sample(
+                at_ms=self.at_ms,
+                utc_ms=self.at_ms,
+                power_w=power_w,
+                current_a=round(power_w / voltage_v, 2),
+                voltage_v=voltage_v,
+            )
+            before, self.measured = self.measured, newer(self.measured, sample)
+            self.still = follow(self.still, before, self.measured, RULE.above_w)
+
+    @property
+    def is_frozen(self) -> bool:
+        return frozen(self.still, self.measured, RULE) is not None
+
+
+def test_under_load_ten_minutes_without_a_change_are_a_frozen_meter() -> None:
+    meter = Meter()
+    meter.shows(150.0, 230.0, seconds=600)
+    assert not meter.is_frozen
+    meter.shows(150.0, 230.0, seconds=2)
+    assert meter.is_frozen
+
+
+def test_on_quiet_mains_a_light_load_may_stand_still() -> None:
+    meter = Meter()
+    meter.shows(4.0, 230.0, seconds=3_600)
+    assert not meter.is_frozen
+
+
+def test_at_a_light_load_a_voltage_that_moved_and_stands_is_a_frozen_meter() -> None:
+    meter = Meter()
+    for step in range(2 * LIVELY_MOVES):
+        meter.shows(4.0, 230.0 + step % 2 / 10, seconds=5)
+    meter.shows(4.0, 230.0, seconds=602)
+    assert meter.is_frozen
+
+
+def test_after_a_step_to_a_stand_by_the_voltage_stands_elsewhere_and_may_stand() -> None:
+    meter = Meter()
+    for step in range(2 * LIVELY_MOVES):
+        meter.shows(8.4, 230.0 + step % 2 / 10, seconds=5)
+    meter.shows(1.9, 230.1, seconds=3_600)
+    assert not meter.is_frozen
