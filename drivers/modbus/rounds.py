@@ -50,8 +50,6 @@ class Rounds:
         self._phase_ms = phase_ms
         self._turns: deque[Turn] = deque()
         self._left = Budget()
-        self._again: set[Unit] = set()
-        """Devices that have had one more turn in this round."""
         self._began_ms = 0.0
         self.next_ms = 0.0
         self.cycle_ms: float | None = None
@@ -76,7 +74,6 @@ class Rounds:
     def begin(self, now_ms: float) -> None:
         """Begin a round, by which outlets are in use now."""
         self._began_ms = now_ms
-        self._again.clear()
         if self._poll_ms > 0 and self._polling.pace is None:
             passed = (now_ms - self._phase_ms) // self._poll_ms
             self.next_ms = self._phase_ms + (passed + 1) * self._poll_ms
@@ -102,7 +99,8 @@ class Rounds:
         pace = self._polling.pace
         if pace is None:
             return [self._turn(unit, Level.WHOLE) for unit in units]
-        menus = {unit: self._menu(unit) for unit in units}
+        # Who had a turn longest ago comes first: nobody has two between another's.
+        menus = {unit: self._menu(unit) for unit in sorted(units, key=lambda u: u.turned_ms)}
         dues = {unit: unit.due for unit in units}
         turns, self._left = plan_round(menus, dues, pace, now_ms, self._left)
         return [self._turn(unit, level) for unit, level in turns]
@@ -133,9 +131,9 @@ class Rounds:
     def switched(self, units: Iterable[Unit], now_ms: float, *, on: bool) -> None:
         """Have devices read soon on which something was switched.
 
-        After an ON what leads is read before this round is over, once more if need be, but not
-        more often; the rest comes with the next that is due. Where everything is read in every
-        round, it is.
+        After an ON what leads is read in this round, or in the next where the device had its turn
+        already; the rest comes with the next that is due. Where everything is read in every round,
+        it is.
         """
         if self._polling.pace is None:
             return
@@ -144,16 +142,13 @@ class Rounds:
             if not on or unit.health.state is DeviceState.QUARANTINED or not unit.reads:
                 continue
             waiting = next((turn for turn in self._turns if turn.unit is unit), None)
-            turn = self._turn(unit, Level.LEAD if waiting is None else waiting.level)
             if waiting is not None and waiting.cursor == 0:
-                waiting.reads = turn.reads or waiting.reads
-            elif waiting is None and turn.reads and unit not in self._again:
-                self._again.add(unit)
-                self._turns.append(turn)
+                waiting.reads = self._turn(unit, waiting.level).reads or waiting.reads
 
     def done(self, turn: Turn, now_ms: float, *, read: bool) -> None:
         """End a device's turn, and note whether all of it was ``read``."""
         self._turns.remove(turn)
+        turn.unit.turned_ms = now_ms
         if read:
             turn.unit.was_read(turn.level, turn.began_ms, self._polling.pace)
         elif self._polling.pace is not None:

@@ -93,6 +93,8 @@ class Unit:
     due: Due = NOTHING_READ
     read_ms: Due = NOTHING_READ
     """When its values were read last."""
+    turned_ms: float = -math.inf
+    """When its last turn was over."""
     takes_parts: bool = True
     """Whether it answers reads of parts of what it can be asked."""
     waiting_setup: deque[Request] = field(default_factory=deque)
