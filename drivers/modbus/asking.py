@@ -35,6 +35,8 @@ class Asker:
         self._wire = wire
         self._serial = wire if isinstance(wire, SerialWire) else None
         self._is_connection = not isinstance(bus, RtuBus)
+        self._may_keep = self._is_connection and self._serial is not None
+        """Whether what comes off the line while nobody is connected may be told to the next one."""
         self._units = {unit.device.unit: unit for unit in units}
         self._sink = sink
         self._time_s = time_s
@@ -55,6 +57,9 @@ class Asker:
         """Begin on a fresh connection."""
         self._misses = 0
         self.is_given_up = False
+        if self._may_keep:
+            for unit in self._units.values():
+                unit.suspicion.owes_anew(self._now_ms())
 
     def patience_ms(self, unit: Unit, request: Request) -> float:
         """How long an answer is waited for."""
@@ -81,6 +86,8 @@ class Asker:
             self._declined(talk, unit, request, now_ms)
         elif outcome is Outcome.SILENT:
             self._silent(talk, unit, request, timeout_ms)
+        elif self._may_keep:
+            unit.suspicion.owes(request.head, now_ms)
         return outcome
 
     def strayed(self, frame: Frame) -> None:

@@ -112,6 +112,10 @@ class Suspicion:
         """Note a request that was not answered, or an answer that may come twice."""
         self.owed[head] = now_ms
 
+    def owes_anew(self, now_ms: float) -> None:
+        """Count from now: a converter hands on what came off its line while nobody listened."""
+        self.owed = dict.fromkeys(self.owed, now_ms)
+
     def barrier(self, now_ms: float) -> Request | None:
         """Give a read whose answer can't be mistaken, or None.
 

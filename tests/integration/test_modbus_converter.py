@@ -14,6 +14,7 @@ from gateway.guard.model import BusState, DeviceState, Sample, WriteResult
 from tests.support.modbus_peer import CLOSE, registers, rtu, rtu_request, tcp_peer
 from tests.support.modbus_site import Recorder
 from tests.support.modbus_wires import (
+    LIE,
     RIGHT,
     RTU_LIES,
     honest,
@@ -154,6 +155,28 @@ def test_a_connection_that_breaks_or_falls_silent_is_opened_anew() -> None:
             states = [state for _, state, _ in recorder.buses]
             assert BusState.LOST in states
             assert ("m1", DeviceState.ONLINE) in [each[:2] for each in recorder.devices]
+
+    uvloop.run(main())
+
+
+def test_an_answer_that_a_converter_kept_for_the_next_connection_is_no_value() -> None:
+    async def main() -> None:
+        kept = b""
+
+        def answer(request: bytes) -> list[bytes | float]:
+            nonlocal kept
+            if peer.connections == 1 and recorder.samples:
+                kept = rtu(request[0], registers(request[1:-2], LIE))
+                return [CLOSE]
+            told, kept = kept, b""
+            return [told + right(request)]
+
+        async with (
+            tcp_peer(answer, rtu_request) as peer,
+            running(line(peer.port)) as (_, recorder),
+        ):
+            await until(lambda: peer.connections == 2 and not kept and len(peer.asked) > 20)
+        assert voltages(recorder) == {230.0}
 
     uvloop.run(main())
 

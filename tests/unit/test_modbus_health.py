@@ -76,6 +76,16 @@ def test_what_can_not_be_proved_is_waited_for() -> None:
     assert not suspicion.is_suspect
 
 
+def test_what_a_converter_may_have_kept_counts_from_the_next_connection() -> None:
+    suspicion = Suspicion(())
+    suspicion.owes(BARRIERS[0].head, 10_000)
+    suspicion.owes_anew(60_000)
+    suspicion.barrier(60_000 + HOLD_MS - 1)
+    assert suspicion.is_suspect
+    suspicion.barrier(60_000 + HOLD_MS)
+    assert not suspicion.is_suspect
+
+
 def test_a_device_that_declines_barriers_is_waited_for() -> None:
     suspicion = Suspicion(BARRIERS)
     suspicion.owes(BARRIERS[1].head, 10_000)
