@@ -24,10 +24,12 @@ from gateway.commands.probe import decoded
 from gateway.commands.profile_file import known_profiles
 from gateway.commands.settings import Settings, global_options, pass_settings
 from gateway.config import Bus, ConverterBus, Profile, RtuBus, TcpBus
-from gateway.config.site_buses import ITSELF, LAST_UNIT
+from gateway.config.site_buses import FIRST_UNIT, ITSELF, LAST_UNIT
 from gateway.core.errors import CorrectInput
 
 BAUDS = (300, 921_600)
+ON_A_LINE = f"{FIRST_UNIT}-{LAST_UNIT}"
+ON_A_CONNECTION = f"{ON_A_LINE},{','.join(str(unit) for unit in sorted(ITSELF))}"
 SAME_ANSWER = 4
 """So many units and none missing on a connection: it may be one device for all numbers."""
 
@@ -42,7 +44,10 @@ class Place:
 
 @click.command("scan-bus")
 @click.argument("target", metavar="PORT|HOST:PORT|rtu://HOST:PORT")
-@click.option("--units", default="1-247", show_default=True, help="Such as 1-32 or 1,5,10-20.")
+@click.option(
+    "--units",
+    help="Such as 1-32 or 1,5,10-20.  [default: 1-247; with HOST:PORT also 0 and 255]",
+)
 @click.option("--baud", default="9600", show_default=True, help="One or several: 2400,9600.")
 @click.option("--parity", default="N", show_default=True, help="N, E or O, or several: N,E.")
 @click.option("--stop-bits", type=click.Choice([1, 2]), default=1, show_default=True)
@@ -60,7 +65,7 @@ def scan_bus(
     settings: Settings,
     target: str,
     *,
-    units: str,
+    units: str | None,
     baud: str,
     parity: str,
     stop_bits: Literal[1, 2],
@@ -72,7 +77,6 @@ def scan_bus(
     Only reads are sent, never a write. No guard may hold the line. At the end stands what a site
     file needs for what was found.
     """
-    numbers = unit_numbers(units)
     buses = [
         bus_at(target, baud=speed, parity=kind, stop_bits=stop_bits, timeout_ms=timeout_ms)
         for speed in _bauds(baud)
@@ -80,6 +84,11 @@ def scan_bus(
     ]
     if not isinstance(buses[0], RtuBus):
         del buses[1:]  # a connection has neither, and a converter is set by itself
+    is_line = not isinstance(buses[0], TcpBus)
+    units = units or (ON_A_LINE if is_line else ON_A_CONNECTION)
+    numbers = unit_numbers(units)
+    if is_line and 0 in numbers:
+        raise CorrectInput("--units: unit 0 means every device of a line, and none answers")
     refuse_while_guarded(settings, buses[0])
     say_it_once()
     places = asyncio.run(_scan(buses, numbers, known_profiles(profiles)))
@@ -92,7 +101,7 @@ def scan_bus(
         click.echo(line)
     names = {_names(place.found.best) for place in places if place.found.fits}
     is_same = len(places) == len(numbers) >= SAME_ANSWER and len(names) == 1
-    if isinstance(buses[0], TcpBus) and is_same:
+    if is_same and not is_line:
         click.echo("every unit asked answers: it may be one device that takes any unit number")
 
 
@@ -204,12 +213,18 @@ def snippet(places: Sequence[Place], folders: Sequence[Path] = ()) -> Iterator[s
     yield "buses:"
     yield f"  - {_bus_line(name, bus)}"
     yield "devices:"
-    for place in groups[0]:
+    for place in _once(groups[0]):
         yield f"  - {_device_line(name, place.found)}"
     for group in groups[1:]:
         yield f"  # at another speed, {where(group[0].bus)}: set them to the speed of the others"
         for place in group:
             yield f"  # - {_device_line(name, place.found)}"
+
+
+def _once(places: Sequence[Place]) -> Sequence[Place]:
+    """Leave out what a device with a connection of its own answers as besides: one number does."""
+    others = [place for place in places if place.found.unit not in ITSELF]
+    return others or places[-1:]
 
 
 def _bus_line(name: str, bus: Bus) -> str:
@@ -237,12 +252,12 @@ def _device_line(bus: str, found: Found) -> str:
 
 
 def unit_numbers(written: str) -> list[int]:
-    """Read ``1-247`` or ``1,5,10-20``, up to 255. Raises CorrectInput."""
+    """Read ``1-247`` or ``1,5,10-20``, from 0 to 255. Raises CorrectInput."""
     numbers: set[int] = set()
     for part in written.replace(" ", "").split(","):
         match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", part)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= first <= last <= 255:
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not 0 <= first <= last <= 255:
             raise CorrectInput(f"--units: expected 1-247 or 1,5,10-20, not {written!r}")
         numbers.update(range(first, last + 1))
     return sorted(numbers)

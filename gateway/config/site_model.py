@@ -141,7 +141,7 @@ class Device:
     id: DeviceId
     bus: BusId
     unit: int
-    """Modbus unit, 1 to 247."""
+    """Modbus unit, 1 to 247; 0 or 255 of a single device with Modbus TCP."""
     profile: Profile
     turnaround_ms: int
     """The profile's, unless the site file says otherwise."""

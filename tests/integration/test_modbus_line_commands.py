@@ -6,14 +6,14 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from gateway.cli import run
 from gateway.commands.failure import Exit
-from gateway.config import load_site
+from gateway.config import ConverterBus, load_site
 from tests.support.sim_program import Simulator, simulating
 
 DEVICES = {
@@ -24,6 +24,9 @@ DEVICES = {
     "rc": ("net", 9, "relay-8-coil-0100"),
     "wc": ("net", 10, "waveshare-relay-d-contactor"),
     "io": ("net", 11, "waveshare-io-8"),
+    "p16": ("far", 5, "pzem-016"),
+    "i0": ("zero", 0, "waveshare-io-8"),
+    "i255": ("last", 255, "waveshare-io-8"),
 }
 PATIENT = ("--timeout-ms", "10000")
 """For who answers: however long this machine keeps the answer waiting, it is not late."""
@@ -32,7 +35,10 @@ site: {{id: t, name: T}}
 state_dir: {folder}/state
 buses:
   - {{id: line, kind: modbus-rtu, port: {folder}/tty, baud: 19200, timeout_ms: 10000}}
-  - {{id: net, kind: modbus-tcp, host: 127.0.0.1, port: {port}}}
+  - {{id: net, kind: modbus-tcp, host: 127.0.0.1, port: {net}}}
+  - {{id: far, kind: modbus-rtu-tcp, host: 127.0.0.1, port: {far}, baud: 19200, timeout_ms: 10000}}
+  - {{id: zero, kind: modbus-tcp, host: 127.0.0.1, port: {zero}, timeout_ms: 10000}}
+  - {{id: last, kind: modbus-tcp, host: 127.0.0.1, port: {last}, timeout_ms: 10000}}
 devices:
 {devices}
 stations:
@@ -46,20 +52,25 @@ stations:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Place:
     """The site of the simulated devices, and where they are."""
 
-    def __init__(self, folder: Path, port: int, simulator: Simulator) -> None:
+    def __init__(self, folder: Path, ports: dict[str, int], simulator: Simulator) -> None:
         self.site = folder / "site.yaml"
         self.state = folder / "state"
         self.line = str(folder / "tty")
-        self.net = f"127.0.0.1:{port}"
+        self.net, self.zero, self.last = (
+            f"127.0.0.1:{ports[bus]}" for bus in ("net", "zero", "last")
+        )
+        self.far = f"rtu://127.0.0.1:{ports['far']}"
         self.simulator = simulator
 
     def relays_moved(self) -> bool:
@@ -70,16 +81,16 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("line")
-    port = free_port()
+    ports = dict(zip(("net", "far", "zero", "last"), free_ports(4), strict=True))
     devices = "\n".join(
         f"  - {{id: {name}, bus: {bus}, unit: {unit}, profile: {kind}}}"
         for name, (bus, unit, kind) in DEVICES.items()
     )
     site = folder / "site.yaml"
-    site.write_text(SITE.format(folder=folder, port=port, devices=devices))
+    site.write_text(SITE.format(folder=folder, devices=devices, **ports))
     with simulating("--site", site) as simulator:
         simulator.wait_for("ready")
-        yield Place(folder, port, simulator)
+        yield Place(folder, ports, simulator)
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +153,40 @@ def test_a_connection_is_scanned_by_reads_alone(
     ]
     assert "unit: 7, profile: r421a08}\n" in snippet_of(out)
     assert not place.relays_moved()
+
+
+def test_a_line_behind_a_converter_is_scanned_and_probed(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--units", "5", "--baud", "19200", *PATIENT)
+    status, out, err = said(capsys, "scan-bus", place.far, *options)
+    assert status == Exit.OK, err
+    assert out.startswith("unit 5: pzem-004t-v3, pzem-014 or pzem-016: voltage_v 2")
+    path = tmp_path / "found.yaml"
+    path.write_text(f"site: {{id: found}}\n{snippet_of(out)}stations: []\n")
+    (bus,) = load_site(path).buses
+    assert isinstance(bus, ConverterBus)
+    assert (f"rtu://{bus.host}:{bus.port}", bus.baud) == (place.far, 19_200)
+    status, out, err = said(capsys, "--site", str(place.site), "probe", "p16")
+    assert status == Exit.OK, err
+    assert "a line at 19200 baud, N1, profile pzem-016" in out.splitlines()[0]
+    assert "voltage_v 2" in out
+
+
+@pytest.mark.parametrize("unit", [0, 255])
+def test_a_device_with_a_connection_of_its_own_is_found_and_probed(
+    place: Place, unit: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, name = (place.zero, "i0") if unit == 0 else (place.last, "i255")
+    status, out, err = said(capsys, "scan-bus", target, "--units", f"{unit}", *PATIENT)
+    assert status == Exit.OK, err
+    assert out.startswith(f"unit {unit}: waveshare-io-8: input_on 00000000\n")
+    path = tmp_path / "found.yaml"
+    path.write_text(f"site: {{id: found}}\n{snippet_of(out)}stations: []\n")
+    assert [each.unit for each in load_site(path).devices] == [unit]
+    status, out, err = said(capsys, "--site", str(place.site), "probe", name)
+    assert status == Exit.OK, err
+    assert out.startswith(f"unit {unit} on {target}, profile waveshare-io-8")
 
 
 def test_profiles_of_one_s_own_are_tried_first(

@@ -133,6 +133,26 @@ def test_lies_on_tcp_are_never_values_and_the_truth_is_taken_again(name: str) ->
     uvloop.run(main())
 
 
+@pytest.mark.parametrize("unit", [0, 255])
+def test_a_device_with_a_connection_of_its_own_is_sampled_and_switched(unit: int) -> None:
+    async def main() -> None:
+        def answer(request: bytes) -> list[bytes | float]:
+            return [tcp(request[:2], request[6], honest(request[7:]))]
+
+        async with (
+            tcp_peer(answer) as peer,
+            running(net(peer.port, PATIENT_MS), unit) as (driver, recorder),
+        ):
+            await until(lambda: bool(recorder.samples))
+            outlet = OutletId(recorder.samples[0][0])
+            driver.switch_off(outlet, urgent=True)
+            await until(lambda: (outlet, False, WriteResult.DONE) in recorder.writes)
+        assert {request[6] for request in peer.asked} == {unit}
+        assert voltages(recorder) == {230.0}
+
+    uvloop.run(main())
+
+
 def test_a_late_answer_on_a_shared_connection_is_known_by_its_transaction(run: Loop) -> None:
     async def main() -> None:
         first = True

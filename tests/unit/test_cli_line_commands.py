@@ -114,13 +114,13 @@ def test_delivered_profiles_are_listed(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize(
     ("written", "numbers"),
-    [("7", [7]), ("1-3", [1, 2, 3]), ("5, 1,2-3,2", [1, 2, 3, 5]), ("254-255", [254, 255])],
+    [("7", [7]), ("1-3", [1, 2, 3]), ("5, 1,2-3,2", [1, 2, 3, 5]), ("0,254-255", [0, 254, 255])],
 )
 def test_unit_numbers(written: str, numbers: list[int]) -> None:
     assert unit_numbers(written) == numbers
 
 
-@pytest.mark.parametrize("written", ["", "0", "256", "3-1", "1-", "a", "1,,2", "-1"])
+@pytest.mark.parametrize("written", ["", "0-256", "256", "3-1", "1-", "a", "1,,2", "-1"])
 def test_what_are_no_unit_numbers(written: str) -> None:
     with pytest.raises(CorrectInput, match="--units: expected 1-247"):
         unit_numbers(written)
@@ -133,6 +133,7 @@ def test_what_are_no_unit_numbers(written: str) -> None:
         (("--baud", "9600,x"), "--baud: expected 300 to 921600, not '9600,x'"),
         (("--parity", "X"), "--parity: expected N, E or O, not 'X'"),
         (("--units", "9-1"), "--units: expected 1-247 or 1,5,10-20, not '9-1'"),
+        (("--units", "0-9"), "--units: unit 0 means every device of a line, and none answers"),
     ],
 )
 def test_options_of_a_scan_that_are_wrong(
@@ -153,6 +154,21 @@ def test_a_reserved_number_is_told_and_gets_no_line() -> None:
     place = Place(bus, Found(255, (fit,), "", is_understood=True))
     assert "unit 255 (9600 baud, N1), a reserved number: set it to one of 1 to 247" in told(place)
     assert list(snippet([place])) == []
+
+
+@pytest.mark.parametrize(
+    ("answering", "kept"),
+    [((0,), [0]), ((255,), [255]), ((0, 255), [255]), ((0, 1, 2, 255), [1, 2])],
+)
+def test_a_device_with_a_connection_of_its_own_gets_one_line(
+    answering: tuple[int, ...], kept: list[int]
+) -> None:
+    bus = bus_at("192.0.2.7", baud=9_600, parity="N", stop_bits=1, timeout_ms=None)
+    fit = Likeness(load_profile(BUILT_IN / "sdm120.yaml"), 0, ())
+    places = [Place(bus, Found(unit, (fit,), "", is_understood=True)) for unit in answering]
+    assert not any("reserved" in told(place) for place in places)
+    devices = [line for line in snippet(places) if "profile: sdm120" in line]
+    assert [int(line.split("unit: ")[1].split(",")[0]) for line in devices] == kept
 
 
 def test_places() -> None:
