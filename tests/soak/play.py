@@ -34,6 +34,8 @@ AFTER_S = 4.2 * 3_600
 DONE_BEFORE = "(full before it)"
 TOO_MUCH = "(more than the outlet may)"
 """Ended by a limit, and rightly: what the charger draws at these mains is more than that."""
+LONGEST = "(longest time)"
+"""A charge that takes longer than a lease may last is over with the lease, full or not."""
 UNSEEN = "(nothing flows)"
 """A relay that is welded while its load draws less than the rule's threshold can't be seen."""
 FROZEN_AT_REST = "(full, on a stand-by)"
@@ -245,6 +247,8 @@ class Play:
             good = ended == "full" and share >= ENOUGH and len(ends) == 1
             if ended in ("overcurrent", "overpower") and ends[0].over_s >= NOT_BY_NOISE_S:
                 ended, good = TOO_MUCH, True
+            if ended == "lease_over" and self.charge.whole_s >= LEASE_S and len(ends) == 1:
+                ended, good = LONGEST, True
             return Verdict(self.seed, "", ended, good, 0.0, share, about)
         fault = self.fault
         found = [t for t in ends if t.reason in EXPECTED[fault.kind] and t.second >= fault.at_s]
