@@ -19,7 +19,14 @@ from drivers.modbus.survey import GREETINGS, Found, Survey
 from drivers.modbus.visit import USUAL_TURNAROUND_MS, Visit
 from drivers.modbus.wire import wire_of
 from gateway.commands.failure import Unsuccessful
-from gateway.commands.line import Parity, bus_at, refuse_while_guarded, say_it_once, where
+from gateway.commands.line import (
+    CONVERTER,
+    Parity,
+    bus_at,
+    refuse_while_guarded,
+    say_it_once,
+    where,
+)
 from gateway.commands.probe import decoded
 from gateway.commands.profile_file import known_profiles
 from gateway.commands.settings import Settings, global_options, pass_settings
@@ -95,7 +102,7 @@ def scan_bus(
     if not places:
         raise Unsuccessful(
             f"no unit of {units} answers on {target}: check power and wiring (A and B swapped?), "
-            "try --baud 2400,4800,9600,19200 --parity N,E"
+            f"{_what_else(buses[0])}"
         )
     for line in snippet(places, profiles):
         click.echo(line)
@@ -103,6 +110,21 @@ def scan_bus(
     is_same = len(places) == len(numbers) >= SAME_ANSWER and len(names) == 1
     if is_same and not is_line:
         click.echo("every unit asked answers: it may be one device that takes any unit number")
+
+
+def _what_else(bus: Bus) -> str:
+    """Say what may be wrong with a line that nobody answers on."""
+    if isinstance(bus, RtuBus):
+        return "try --baud 2400,4800,9600,19200 --parity N,E"
+    if isinstance(bus, TcpBus):
+        return (
+            "and the line's speed that is set in the gateway; a converter without Modbus of its "
+            f"own is {CONVERTER}{bus.place}"
+        )
+    return (
+        "and the speed and parity that are set in the converter; where it is a Modbus gateway, "
+        "ask HOST:PORT"
+    )
 
 
 async def _scan(

@@ -215,6 +215,10 @@ def test_a_scan_that_finds_nobody_says_what_to_try(
     status, out, err = said(capsys, "scan-bus", place.line, "--units", "20-21", "--baud", "19200")
     assert (status, out) == (Exit.FAILED, "")
     assert "pilegate: no unit of 20-21 answers on" in err
+    assert "try --baud" in err
+    status, _, err = said(capsys, "scan-bus", place.net, "--units", "20")
+    assert status == Exit.FAILED
+    assert "the line's speed that is set in the gateway" in err
 
 
 def test_a_device_is_probed_by_its_name(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
