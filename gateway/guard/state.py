@@ -168,6 +168,8 @@ class Still(NamedTuple):
     """How often it has moved at light load."""
     longest_ms: int = 0
     """The longest time it stood in between."""
+    quietest_ms: int = 0
+    """The longest time that voltage, current and power all stood until one moved by a digit."""
 
 
 class OutletState(NamedTuple):

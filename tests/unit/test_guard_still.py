@@ -65,3 +65,31 @@ def test_after_a_step_to_a_stand_by_the_voltage_stands_elsewhere_and_may_stand()
         meter.shows(8.4, 230.0 + step % 2 / 10, seconds=5)
     meter.shows(1.9, 230.1, seconds=3_600)
     assert not meter.is_frozen
+
+
+def test_a_meter_seen_to_stand_by_itself_may_stand_for_longer_at_a_low_power() -> None:
+    # A lead-acid charger at 90 W, then at 15 W for an hour, on mains that move no digit.
+    meter = Meter()
+    for _ in range(5):
+        meter.shows(90.2, 188.1, seconds=170)
+        meter.shows(90.1, 188.1)
+    meter.shows(15.0, 188.7, seconds=3_600)
+    assert not meter.is_frozen
+
+
+def test_a_meter_that_never_stood_is_frozen_at_a_low_power_too() -> None:
+    meter = Meter()
+    for step in range(60):
+        meter.shows(90.2 + step % 2 / 10, 188.1, seconds=10)
+    meter.shows(15.0, 188.7, seconds=602)
+    assert meter.is_frozen
+
+
+def test_a_stand_that_ended_in_a_step_does_not_make_a_meter_quiet() -> None:
+    # A meter that froze for a while, and came back when the load was another.
+    meter = Meter()
+    meter.shows(90.2, 188.1, seconds=400)
+    for step in range(60):
+        meter.shows(15.0 + step % 2 / 10, 188.7, seconds=2)
+    meter.shows(15.0, 188.7, seconds=602)
+    assert meter.is_frozen
