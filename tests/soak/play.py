@@ -59,6 +59,8 @@ class Told:
     reason: str
     over_s: float
     """For how long more than the outlet may draw had flowed then; a cut-off ends it."""
+    amps: float
+    """What flowed then."""
 
 
 @dataclass(slots=True)
@@ -94,6 +96,8 @@ class Play:
     second: float = 0.0
     over_s: float = 0.0
     """For how long what flows has been more than the outlet may draw."""
+    amps: float = 0.0
+    """What flows."""
     seen_s: float | None = None
     """Since when a weld could be seen: current flows although the outlet is off."""
     _contact: bool = False
@@ -110,7 +114,9 @@ class Play:
                     self._switch(on=False)
                 case Note():
                     self.told.append(
-                        Told(self.second, effect.kind, str(effect.reason), self.over_s)
+                        Told(
+                            self.second, effect.kind, str(effect.reason), self.over_s, self.amps
+                        )
                     )
 
     def judged(self, event: Event) -> tuple[OutletState, tuple[Effect, ...]]:
@@ -165,6 +171,7 @@ class Play:
 
     def _know(self, watts: float, amps: float) -> None:
         """Note what is true, whatever the meter shows."""
+        self.amps = amps
         current, power, weld = self.limits.overcurrent, self.limits.overpower, self.limits.welded
         assert current is not None
         assert power is not None
@@ -243,38 +250,61 @@ class Play:
             f"{self.charge.kind} {self.charge.plateau_w:.0f} W {self.charge.whole_s / 3600:.1f} h"
         )
         if self.fault is None:
-            ended = ends[0].reason if ends else "nothing"
-            good = ended == "full" and share >= ENOUGH and len(ends) == 1
-            if ended in ("overcurrent", "overpower") and ends[0].over_s >= NOT_BY_NOISE_S:
-                ended, good = TOO_MUCH, True
-            if ended == "lease_over" and self.charge.whole_s >= LEASE_S and len(ends) == 1:
-                ended, good = LONGEST, True
+            ended, good = self._end_without_fault(ends, share)
             return Verdict(self.seed, "", ended, good, 0.0, share, about)
-        fault = self.fault
-        found = [t for t in ends if t.reason in EXPECTED[fault.kind] and t.second >= fault.at_s]
-        others = [told for told in ends if told.second < fault.at_s]
-        if others and others[0].reason == "full" and share >= ENOUGH:
-            return Verdict(self.seed, fault.kind, DONE_BEFORE, True, 0.0, share, about)
-        by_limit = bool(others) and others[0].reason in ("overcurrent", "overpower")
-        if by_limit and others[0].over_s >= NOT_BY_NOISE_S:
-            return Verdict(self.seed, fault.kind, TOO_MUCH, True, 0.0, share, about)
-        if fault.kind == "welded" and self.seen_s is None and not found:
-            return Verdict(self.seed, fault.kind, UNSEEN, True, 0.0, share, about)
-        is_over = not found and not others and bool(ends) and ends[0].reason == "full"
-        if fault.kind == "frozen meter" and is_over and share >= ENOUGH:
-            return Verdict(self.seed, fault.kind, FROZEN_AT_REST, True, 0.0, share, about)
+        kind, begun_s = self.fault.kind, self.fault.at_s
+        found = [t for t in ends if t.reason in EXPECTED[kind] and t.second >= begun_s]
+        others = [told for told in ends if told.second < begun_s]
+        excuse = self._excuse(ends, found, others, share)
+        if excuse is not None:
+            return Verdict(self.seed, kind, excuse, True, 0.0, share, about)
+        about = f"{about} {self.fault}"
         if not found:
             ended = others[0].reason if others else (ends[0].reason if ends else "nothing")
-            return Verdict(self.seed, fault.kind, ended, False, 0.0, share, f"{about} {fault}")
-        known_s = fault.at_s
-        if fault.kind == "welded" and self.seen_s is not None:
+            return Verdict(self.seed, kind, ended, False, 0.0, share, about)
+        known_s = begun_s
+        if kind == "welded" and self.seen_s is not None:
             known_s = max(known_s, self.seen_s)
-        late_s = found[0].second - known_s - WITHIN_S[fault.kind]
-        late_s -= fault.figures.get("ramp_s", 0.0) if fault.kind == "overload, slow" else 0.0
+        late_s = found[0].second - known_s - WITHIN_S[kind]
+        late_s -= self.fault.figures.get("ramp_s", 0.0) if kind == "overload, slow" else 0.0
         good = not others and late_s <= SLACK_S
-        return Verdict(
-            self.seed, fault.kind, found[0].reason, good, late_s, share, f"{about} {fault}"
-        )
+        return Verdict(self.seed, kind, found[0].reason, good, late_s, share, about)
+
+    def _end_without_fault(self, ends: list[Told], share: float) -> tuple[str, bool]:
+        """Say how it ended, and whether that is right."""
+        ended = ends[0].reason if ends else "nothing"
+        if ends and self._was_too_much(ends[0]):
+            return TOO_MUCH, True
+        if ended == "lease_over" and self.charge.whole_s >= LEASE_S and len(ends) == 1:
+            return LONGEST, True
+        return ended, ended == "full" and share >= ENOUGH and len(ends) == 1
+
+    def _excuse(
+        self, ends: list[Told], found: list[Told], others: list[Told], share: float
+    ) -> str | None:
+        """Say why another end than the fault's is right; None if it is not."""
+        assert self.fault is not None
+        kind = self.fault.kind
+        if others and others[0].reason == "full" and share >= ENOUGH:
+            return DONE_BEFORE
+        if others and self._was_too_much(others[0]):
+            return TOO_MUCH
+        if kind == "undervoltage" and not others and ends and self._was_too_much(ends[0]):
+            return TOO_MUCH
+        if kind == "welded" and self.seen_s is None and not found:
+            return UNSEEN
+        is_over = not found and not others and bool(ends) and ends[0].reason == "full"
+        if kind == "frozen meter" and is_over and share >= ENOUGH:
+            return FROZEN_AT_REST
+        return None
+
+    def _was_too_much(self, end: Told) -> bool:
+        """Whether a limit ended it and so much did flow, for as long as the limit asks."""
+        instant = self.limits.overcurrent_instant
+        assert instant is not None
+        if end.reason == "overcurrent_instant":
+            return end.amps >= AT_THE_LIMIT * instant.above_a
+        return end.reason in ("overcurrent", "overpower") and end.over_s >= NOT_BY_NOISE_S
 
 
 _DECIDES = frozenset({FactKind.LEASE_ENDED, FactKind.OUTLET_CUT, FactKind.OUTLET_ALARM})
