@@ -114,9 +114,7 @@ class Play:
                     self._switch(on=False)
                 case Note():
                     self.told.append(
-                        Told(
-                            self.second, effect.kind, str(effect.reason), self.over_s, self.amps
-                        )
+                        Told(self.second, effect.kind, str(effect.reason), self.over_s, self.amps)
                     )
 
     def judged(self, event: Event) -> tuple[OutletState, tuple[Effect, ...]]:
