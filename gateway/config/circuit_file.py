@@ -29,7 +29,8 @@ class RestartItem(FileModel):
 
     below_v: float = Field(default=100.0, ge=10, le=500)
     """Below this voltage at all of its outlets, or at its meter, it is dark, in V. One reading
-    of one meter does not decide it: a second one does, another meter's, or 5 s without either."""
+    of one meter does not decide it: a second one does, another meter's, or 5 s without either
+    in which no power is seen to flow."""
     after_s: Span = 10.0
     """How long the voltage must be back before the first outlet goes on, in s."""
     every_s: Span = 3.0

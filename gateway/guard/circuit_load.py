@@ -48,6 +48,8 @@ class Usage(NamedTuple):
     """What it counts with until its draw is known; never more than its limit."""
     measured: Amount | None = None
     """What it draws; None: nobody knows, or not any more."""
+    drawn_ms: int | None = None
+    """When that was read."""
     voltage_v: float | None = None
     voltage_ms: int | None = None
     """When that was read."""

@@ -15,7 +15,10 @@ from gateway.guard.circuit_turn import Turn
 from gateway.guard.slices import Slices
 
 SURE_S = 5.0
-"""Without another reading, and without another meter, a low voltage is taken to be one."""
+"""Without another reading, and without another meter, a low voltage is taken to be one, unless
+power is seen to flow."""
+FLOWS_W = 1.0
+"""Less is what a meter shows of nothing (the rule *unplugged*, by default)."""
 
 
 class _Told(NamedTuple):
@@ -86,9 +89,11 @@ def darkness(turn: Turn) -> Slices[None]:
         first = _low(turn, at, told)
         if first is None:
             continue
+        yield
         if not _is_sure(turn, at, first, told):
             low[circuit.id] = first
             continue
+        yield
         dark[circuit.id] = None
         volts = first.voltage_v if told is None else told.voltage_v
         data = {"voltage_v": round(volts, 1)}
@@ -118,7 +123,11 @@ def _low(turn: Turn, at: int, told: _Told | None) -> Low | None:
     first = turn.state.low.get(circuit.id)
     if told is None:
         # A meter that has said it and is silent since may well be without voltage itself.
-        is_low = first is not None and not _is_never_told(turn, at)
+        is_low = (
+            first is not None
+            and not _is_never_told(turn, at)
+            and not _flows(_drawn(turn, at), first.read_ms)
+        )
     else:
         is_low = told.is_below(circuit)
         first = first or Low(turn.now_ms, told.read_ms, told.voltage_v)
@@ -131,20 +140,49 @@ def _is_sure(turn: Turn, at: int, first: Low, told: _Told | None) -> bool:
     Two meters are as good as two readings, and sooner: a blackout has to be known before outlets
     are cut for undervoltage, which ends their leases.
     """
+    if told is not None and (told.read_ms > first.read_ms or _others_agree(turn, at, told)):
+        return True
+    drawn = _drawn(turn, at)
+    if _flows(drawn, first.read_ms):
+        return False
     if turn.now_ms - first.since_ms >= SURE_S * 1000:
         return True
-    if told is None:
-        return False
-    if told.read_ms > first.read_ms:
-        return True
-    circuit = turn.tree.circuits[at]
-    others = 1 if told.by_meter else 2
+    # Outlets of one module have one voltage between them, but each has a power of its own.
+    is_seen = all(read_ms >= first.read_ms for _, read_ms in drawn)
+    return told is not None and len(drawn) > 1 and is_seen
+
+
+def _others_agree(turn: Turn, at: int, told: _Told) -> bool:
+    """Say whether more than one meter says that the voltage is low.
+
+    Outlets whose voltage was read at one moment may have it from one register.
+    """
+    below_v = turn.tree.circuits[at].restart.below_v
+    needed = 1 if told.by_meter else 2
+    lows: set[int | None] = set()
     for usage in turn.members[at]:
-        if usage.voltage_v is not None and usage.voltage_v < circuit.restart.below_v:
-            others -= 1
-        if others == 0:
-            return True
+        if usage.voltage_v is not None and usage.voltage_v < below_v:
+            lows.add(usage.voltage_ms)
+            if len(lows) >= needed:
+                return True
     return False
+
+
+def _drawn(turn: Turn, at: int) -> list[tuple[float, int]]:
+    """Give what each outlet draws that runs and is measured, in W, and when that was read.
+
+    What was read before it went on says nothing, and is as old as can be.
+    """
+    return [
+        (usage.measured.power_w, usage.drawn_ms if usage.drawn_ms > usage.since_ms else 0)
+        for usage in turn.running(at)
+        if usage.measured is not None and usage.drawn_ms is not None
+    ]
+
+
+def _flows(drawn: list[tuple[float, int]], since_ms: int) -> bool:
+    """Say whether an outlet was seen to draw power since then."""
+    return any(power_w > FLOWS_W and read_ms >= since_ms for power_w, read_ms in drawn)
 
 
 def _is_never_told(turn: Turn, at: int) -> bool:

@@ -52,7 +52,7 @@ def allowed(state: OutletState, limits: Limits, circuit: Circuit) -> Allowed:
 
 def usage_of(outlet: OutletId, state: OutletState, may: Allowed, now_ms: int) -> Usage:
     """Say what an outlet that is in use is to its circuits."""
-    lease, charge = state.lease, state.charge
+    lease, charge, measured = state.lease, state.charge, state.measured
     on_ms = state.phase_ms if charge is None else charge.on_ms
     settled = state.phase is Phase.ON and now_ms - on_ms >= may.circuit.settle_s * 1000
     stage = _STAGES[state.phase]
@@ -64,10 +64,11 @@ def usage_of(outlet: OutletId, state: OutletState, may: Allowed, now_ms: int) ->
         limit=may.limit,
         start=may.start,
         measured=NOTHING if state.phase is Phase.GRANTED else _drawn(state, may.limits, now_ms),
-        voltage_v=_voltage(state.measured, now_ms),
-        voltage_ms=state.measured.voltage_ms,
+        drawn_ms=measured.current_ms if measured.power_w is None else measured.power_ms,
+        voltage_v=_voltage(measured, now_ms),
+        voltage_ms=measured.voltage_ms,
         settled=settled,
-        tells_voltage=state.measured.voltage_ms is not None,
+        tells_voltage=measured.voltage_ms is not None,
     )
 
 

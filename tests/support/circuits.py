@@ -14,6 +14,8 @@ from gateway.guard.circuit_state import Decisions, TreeState
 from gateway.guard.circuits import step
 
 VOLTS = 230.0
+DARK_V = 50.0
+"""Below it nothing draws."""
 
 
 def circuit(name: str, *outlets: str, parent: str | None = None, **said: Any) -> Circuit:
@@ -51,6 +53,10 @@ class Yard:
     off_after_ms: int = 500
     """How long an outlet needs to be seen off."""
     voltage_v: float | None = VOLTS
+    misread: bool = False
+    """Whether the mains are well, whatever is read."""
+    voltage_ms: int | None = None
+    """When all of them were read; None: they are read at every step."""
     tells_voltage: bool = True
     state: TreeState = field(default_factory=TreeState)
     others_w: dict[str, float] = field(default_factory=dict)
@@ -74,7 +80,8 @@ class Yard:
     def usage(self, outlet: str) -> Usage:
         stage, since_ms, granted_ms = self.since[outlet]
         flows = stage is Stage.GOING or (stage is Stage.RUNNING and since_ms < self.now_ms)
-        power_w = self.would_w.get(outlet, 100.0) if flows else 0.0
+        is_dark = self.voltage_v is not None and self.voltage_v < DARK_V and not self.misread
+        power_w = self.would_w.get(outlet, 100.0) if flows and not is_dark else 0.0
         start = watts(min(self.start_w, self.limit_w))
         return Usage(
             outlet=OutletId(outlet),
@@ -84,8 +91,9 @@ class Yard:
             limit=watts(self.limit_w),
             start=start,
             measured=watts(power_w),
+            drawn_ms=self.now_ms,
             voltage_v=self.voltage_v,
-            voltage_ms=None if self.voltage_v is None else self.now_ms,
+            voltage_ms=None if self.voltage_v is None else self.voltage_ms or self.now_ms,
             tells_voltage=self.tells_voltage,
             settled=self.now_ms - since_ms >= self.settle_ms,
         )

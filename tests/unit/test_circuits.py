@@ -504,10 +504,59 @@ def test_one_bad_reading_of_the_only_outlet_takes_it_not_down() -> None:
     assert shed.notes == ["circuit.dark top"]
 
 
+def test_one_bad_reading_that_several_outlets_share_takes_nobody_down() -> None:
+    """The outlets of a module have one register for the voltage, and a slow line asks seldom."""
+    shed = started()
+    shed.voltage_v, shed.voltage_ms, shed.misread = 0.0, shed.now_ms, True
+    shed.steps(2 * SURE_S)
+    assert shed.running == ["a", "b", "c"]
+    shed.end("c")
+    shed.ask("d")
+    shed.step()
+    assert shed.last.blocked == {"d": "top"}
+    shed.voltage_v = None
+    shed.step()
+    assert shed.running == ["a", "b", "d"]
+    assert shed.notes == []
+
+
+def test_a_second_reading_makes_a_blackout_whatever_flows() -> None:
+    shed = started()
+    for _ in range(2):
+        assert shed.sheds == []
+        shed.voltage_v, shed.voltage_ms, shed.misread = 0.0, shed.now_ms, True
+        shed.step()
+    assert shed.notes == ["circuit.dark top"]
+    assert shed.running == []
+
+
+def test_no_voltage_and_no_power_at_several_outlets_make_a_blackout_at_once() -> None:
+    shed = started()
+    shed.voltage_v, shed.voltage_ms = 0.0, shed.now_ms
+    shed.step()
+    assert shed.notes == ["circuit.dark top"]
+    assert shed.running == []
+
+
+def test_power_that_was_read_before_outlets_went_on_is_no_word_for_a_blackout() -> None:
+    shed = yard(power_w=9_000)
+    shed.ask("a", "b")
+    shed.step()
+    shed.since = {
+        outlet: (stage, shed.now_ms + 1, 0) for outlet, (stage, _, _) in shed.since.items()
+    }
+    shed.voltage_v, shed.voltage_ms, shed.misread = 0.0, shed.now_ms, True
+    shed.step(0.0)
+    assert shed.sheds == []
+    shed.step()
+    assert shed.running == ["a", "b"]
+
+
 def test_a_meter_that_falls_silent_with_a_low_voltage_is_a_blackout() -> None:
     shed = metered()
     shed.metered("top", 0, voltage_v=40.0)
     shed.voltage_v = None
+    shed.would_w = {"a": 0.0, "b": 0.0}
     shed.steps(SURE_S + 0.5)
     assert shed.notes == ["circuit.dark top"]
     assert {why for _, _, why in shed.sheds} == {"no_mains"}

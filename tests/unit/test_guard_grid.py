@@ -83,6 +83,8 @@ class Yard:
         self.watts: dict[str, float] = {}
         self.closed: dict[str, bool] = {}
         self.contactor_closed = True
+        self.volts: float | None = 230.0
+        """What the module's one register for the voltage says; None: it is not read."""
         self.open()
 
     def open(self) -> None:
@@ -149,7 +151,7 @@ class Yard:
             at_ms=now.mono_ms,
             utc_ms=now.utc_ms,
             relay_on=closed,
-            voltage_v=230.0,
+            voltage_v=self.volts,
             power_w=power_w,
             current_a=power_w / 230,
         )
@@ -305,6 +307,32 @@ def test_over_its_limit_a_circuit_sheds_and_the_lease_goes_on(tmp_path: Path) ->
             ("circuit.over", "circuit/top", "circuit_over"),
             ("circuit.cleared", "circuit/top", ""),
         ]
+
+    play(tmp_path, story)
+
+
+def test_one_bad_voltage_of_a_module_whose_outlets_draw_is_no_blackout(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        yard.volts = 0.0
+        yard.round()
+        yard.volts = None
+        yard.round(20)
+        assert [yard.shown(o).state for o in (A, B, C)] == [Shown.ON] * 3
+        assert await yard.facts("circuit.dark", "outlet.shed") == []
+
+    play(tmp_path, story)
+
+
+def test_no_voltage_and_no_power_are_a_blackout_before_leases_end(tmp_path: Path) -> None:
+    async def story(yard: Yard) -> None:
+        await yard.three_on()
+        yard.volts = 0.0
+        yard.watts |= {A: 0, B: 0, C: 0}
+        yard.round()
+        yard.round(8)
+        assert [yard.shown(o).state for o in (A, B, C)] == [Shown.WAITING] * 3
+        assert await yard.facts("lease.ended", "outlet.cut") == []
 
     play(tmp_path, story)
 
