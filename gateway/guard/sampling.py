@@ -290,7 +290,7 @@ def _latch_faults(turn: Turn, findings: list[Finding]) -> None:
     for finding in findings:
         if finding.action is Action.CUT and finding.release is not Release.AUTOMATIC:
             act(turn, finding)
-        elif finding.action is Action.CUT:
+        elif finding.action is not Action.ALARM:
             hurry(turn)
 
 

@@ -7,6 +7,7 @@ import pytest
 from gateway.core.reasons import Reason
 from gateway.guard.effects import SwitchOff
 from gateway.guard.events import Event, RequestOff, Tripped, Written
+from gateway.guard.limits import AbovePower, Action, Limits
 from gateway.guard.model import WriteResult
 from gateway.guard.state import Phase
 from gateway.guard.turn import UNHURRIED
@@ -17,9 +18,9 @@ SMOKE = Tripped(interlock="smoke", reason=Reason.FIRE, evidence={"cause": "input
 FAILED = Written(wanted_on=False, result=WriteResult.FAILED)
 
 
-def waiting_to_go_off() -> Machine:
+def waiting_to_go_off(limits: Limits | None = None) -> Machine:
     """Give an outlet whose requested OFF stands in the bus's queue."""
-    machine = Machine()
+    machine = Machine(limits or Limits())
     machine.switch_on()
     machine.obeys = machine.answers = False
     assert machine.feed(ASKED)[0] == SwitchOff(urgent=False)
@@ -51,6 +52,17 @@ def test_an_overload_hurries_an_off_that_stands_in_the_queue() -> None:
     assert effects[0] == SwitchOff(urgent=True)
     # said once: the queue has it now
     assert SwitchOff(urgent=True) not in machine.sample(5_000, after_s=0.3)
+
+
+@pytest.mark.parametrize("action", [Action.CUT, Action.OFF])
+def test_a_rule_hurries_it_whether_it_cuts_or_switches_off(action: Action) -> None:
+    machine = waiting_to_go_off(Limits(overpower=AbovePower(above_w=500, action=action)))
+    assert machine.sample(600, after_s=0.3)[0] == SwitchOff(urgent=True)
+
+
+def test_what_is_only_told_hurries_nothing() -> None:
+    machine = waiting_to_go_off(Limits(overpower=AbovePower(above_w=500, action=Action.ALARM)))
+    assert SwitchOff(urgent=True) not in machine.sample(600, after_s=0.3)
 
 
 @pytest.mark.parametrize("event", [SMOKE, FAILED], ids=["interlock", "failed write"])
