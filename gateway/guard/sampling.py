@@ -44,6 +44,7 @@ def take(turn: Turn, sample: Sample) -> None:
             _follow_relay(turn, sample)
     elif turn.state.phase is Phase.STOPPING:
         _latch_faults(turn, findings)
+        _hurry_inverse(turn, sample)
         confirm(turn, sample)
     else:
         _watch_idle(turn, sample, findings)
@@ -292,6 +293,15 @@ def _latch_faults(turn: Turn, findings: list[Finding]) -> None:
             act(turn, finding)
         elif finding.action is not Action.ALARM:
             hurry(turn)
+
+
+def _hurry_inverse(turn: Turn, sample: Sample) -> None:
+    """Hurry an OFF at a current above the pick-up: time runs towards a trip under a lease alone."""
+    rule = turn.limits.overcurrent_inverse
+    if rule is None or rule.action is Action.ALARM or sample.current_a is None:
+        return
+    if abs(sample.current_a) > rule.pickup_a:
+        hurry(turn)
 
 
 def _watch_idle(turn: Turn, sample: Sample, findings: list[Finding]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from gateway.core.reasons import Reason
 from gateway.guard.effects import SwitchOff
 from gateway.guard.events import Event, RequestOff, Tripped, Written
-from gateway.guard.limits import AbovePower, Action, Limits
+from gateway.guard.limits import AbovePower, Action, InverseTime, Limits
 from gateway.guard.model import WriteResult
 from gateway.guard.state import Phase
 from gateway.guard.turn import UNHURRIED
@@ -58,6 +58,14 @@ def test_an_overload_hurries_an_off_that_stands_in_the_queue() -> None:
 def test_a_rule_hurries_it_whether_it_cuts_or_switches_off(action: Action) -> None:
     machine = waiting_to_go_off(Limits(overpower=AbovePower(above_w=500, action=action)))
     assert machine.sample(600, after_s=0.3)[0] == SwitchOff(urgent=True)
+
+
+def test_a_current_that_the_inverse_time_rule_would_end_hurries_it() -> None:
+    inverse = InverseTime(pickup_a=6.0, time_multiplier=0.1)
+    limits = Limits(overcurrent_instant=None, overcurrent=None, overcurrent_inverse=inverse)
+    machine = waiting_to_go_off(limits)
+    assert SwitchOff(urgent=True) not in machine.sample(1_000, after_s=0.2)
+    assert machine.sample(2_000, after_s=0.2)[0] == SwitchOff(urgent=True)
 
 
 def test_what_is_only_told_hurries_nothing() -> None:
