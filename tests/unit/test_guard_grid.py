@@ -124,13 +124,17 @@ class Yard:
     def round(self, count: int = 1) -> None:
         """Let half a second pass, read everything, and look at the circuits."""
         for _ in range(count):
-            self._obey()
-            self.clock.go(0.5)
-            for outlet in self.site.outlets:
-                self.fleet.on_sample(outlet.id, self._sample(outlet.id))
-            self.fleet.on_sample(CONTACTOR, self._sample(CONTACTOR))
-            self.fleet.tick(list(self.fleet.outlets.values()))
+            self.read()
             self.grid.look()
+
+    def read(self) -> None:
+        """Let half a second pass, and read everything."""
+        self._obey()
+        self.clock.go(0.5)
+        for outlet in self.site.outlets:
+            self.fleet.on_sample(outlet.id, self._sample(outlet.id))
+        self.fleet.on_sample(CONTACTOR, self._sample(CONTACTOR))
+        self.fleet.tick(list(self.fleet.outlets.values()))
 
     def _obey(self) -> None:
         for name, word in self.switch.told:

@@ -30,6 +30,7 @@ from gateway.guard.events import (
     Written,
 )
 from gateway.guard.evidence import told
+from gateway.guard.flight_state import state_from_json, state_to_json
 from gateway.guard.limits import AboveCurrent, AbovePower, Limits, Release
 from gateway.guard.model import Lease, Sample, WriteResult
 from gateway.guard.protection import step
@@ -294,6 +295,24 @@ def test_steps_of_the_wall_clock_change_no_decision(
 @given(STEPS)
 def test_the_same_inputs_give_the_same_outputs(steps: list[tuple[int, object]]) -> None:
     assert run(steps) == run(steps)
+
+
+@many
+@given(STEPS)
+def test_a_state_that_was_written_down_goes_on_as_it_would_have(
+    steps: list[tuple[int, object]],
+) -> None:
+    """A flight record is replayed from such a state."""
+    for state, event, now, after, effects in run(steps):
+        kept = state_from_json(json.loads(json.dumps(state_to_json(state))))
+        replayed, again = step(kept, event, LIMITS, now)
+        assert state_to_json(replayed) == state_to_json(after)
+        assert [_decided(effect) for effect in again] == [_decided(effect) for effect in effects]
+
+
+def _decided(effect: Effect) -> object:
+    """Leave the evidence out of a fact."""
+    return (effect.kind, effect.reason) if isinstance(effect, Note) else effect
 
 
 @many
