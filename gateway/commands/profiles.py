@@ -39,7 +39,7 @@ def list_() -> None:
     metavar="T",
     help="Requests and answers in hex, with the values they must give.",
 )
-@click.option("--unit", type=click.IntRange(1, 247), help="The device's; else the first one.")
+@click.option("--unit", type=click.IntRange(1, 255), help="The device's; else the first one.")
 @click.option(
     "--channel",
     type=click.IntRange(1, 256),
