@@ -21,6 +21,11 @@ log = logging.getLogger(__name__)
 GATEWAY_MISSES = 3
 """A connection to several units is opened anew after so many missing answers in a row, and
 at least one from each unit."""
+DEAF_MS = 30_000.0
+"""A serial port is opened anew when nothing at all came in for so long although devices were
+asked: USB converters hang, by the sparks of the relays they switch, and report no error."""
+LONGEST_DEAF_MS = 600_000.0
+"""Each time it did not help the wait is doubled, up to this: the devices may just be dark."""
 MOST_DECLINES = 3
 """A read that is declined so often, although the device answers others, is told."""
 
@@ -41,6 +46,9 @@ class Asker:
         self._sink = sink
         self._time_s = time_s
         self._misses = 0
+        self._heard_ms = self._now_ms()
+        """When something came in, or the port was opened."""
+        self._deaf_ms = DEAF_MS
         self._declines: Counter[tuple[int, bytes]] = Counter()
         """Reads that a device declined while it answered others."""
         self.counts = Counts(bus.id)
@@ -56,6 +64,7 @@ class Asker:
     def start(self) -> None:
         """Begin on a fresh connection."""
         self._misses = 0
+        self._heard_ms = self._now_ms()
         self.is_given_up = False
         if self._may_keep:
             for unit in self._units.values():
@@ -78,6 +87,8 @@ class Asker:
         else:
             self.load.add(now_ms - began_ms, now_ms)
         unit.ready_s = (now_ms + unit.device.profile.min_gap_ms) / 1_000
+        if outcome in (Outcome.ANSWERED, Outcome.DECLINED) or talk.fault is not None:
+            self._heard_ms, self._deaf_ms = now_ms, DEAF_MS
         if outcome is Outcome.ANSWERED:
             self._misses = 0
             self._answered(unit, now_ms)
@@ -142,6 +153,8 @@ class Asker:
             is_device = self._serial is None and len(self._units) == 1
             most = 1 if is_device else max(GATEWAY_MISSES, len(self._units))
             self.is_given_up = self._misses >= most
+        elif self._now_ms() - self._heard_ms >= self._deaf_ms:
+            self._deaf()
         number = unit.device.unit
         if talk.fault is None:
             detail = (
@@ -155,6 +168,19 @@ class Asker:
                 f"{unit.device.profile.profile}"
             )
         self._missed(unit, detail)
+
+    def _deaf(self) -> None:
+        """Give a port up that gives nothing and reports nothing."""
+        level = logging.WARNING if self._deaf_ms == DEAF_MS else logging.DEBUG
+        log.log(
+            level,
+            "bus %s: not one byte came in for %.0f s: the port is opened anew; if that does not "
+            "help, check the power of the devices and the converter",
+            self.counts.bus,
+            self._deaf_ms / 1_000,
+        )
+        self._deaf_ms = min(2 * self._deaf_ms, LONGEST_DEAF_MS)
+        self.is_given_up = True
 
     def _missed(self, unit: Unit, detail: str) -> None:
         if unit.health.missed(self._now_ms()):
