@@ -231,7 +231,7 @@ def _stranger(turn: Turn) -> Finding | None:
 def _stand_still(turn: Turn, before: Measured) -> None:
     rule, state = turn.limits.frozen_meter, turn.state
     if rule is not None and state.alive_ms is None:
-        moved = still.follow(state.still, before, state.measured, rule.above_w)
+        moved = still.follow(state.still, before, state.measured, rule)
         if moved is not state.still:
             turn.state = state._replace(still=moved)
 

@@ -24,7 +24,8 @@ LONGER = 4
 QUIET_SHARE = 0.25
 """A meter that stood for this share of the rule's delay and moved again stands by itself."""
 QUIET_TIMES = 2.5
-"""So many times the rule's power is a light load to such a meter: 15 W have stood for an hour."""
+"""So many times the rule's power is a light load to such a meter: 15 W have stood for an hour. No
+load below that moves the voltage, whatever its noise: what moves it is the mains."""
 
 
 class Frozen(NamedTuple):
@@ -34,8 +35,8 @@ class Frozen(NamedTuple):
     held_ms: int
 
 
-def follow(still: Still, before: Measured, after: Measured, light_w: float) -> Still:
-    """Take in what a sample changed. ``light_w``: below it the load does not move the voltage."""
+def follow(still: Still, before: Measured, after: Measured, rule: FrozenMeter) -> Still:
+    """Take in what a sample changed."""
     at_ms = after.power_ms
     if at_ms is None or at_ms == before.power_ms:
         return still
@@ -48,7 +49,8 @@ def follow(still: Still, before: Measured, after: Measured, light_w: float) -> S
     elif still.since_ms and at_ms - still.since_ms > still.quietest_ms:
         still = still._replace(quietest_ms=at_ms - still.since_ms)
     if voltage_moved:
-        return _moved(still, at_ms, light=abs(after.power_w or 0.0) < light_w)
+        light = abs(after.power_w or 0.0) < QUIET_TIMES * rule.above_w
+        return _moved(still, at_ms, light=light)
     return still._replace(since_ms=at_ms)
 
 

@@ -35,7 +35,8 @@ DONE_BEFORE = "(full before it)"
 TOO_MUCH = "(more than the outlet may)"
 """Ended by a limit, and rightly: what the charger draws at these mains is more than that."""
 LONGEST = "(longest time)"
-"""A charge that takes longer than a lease may last is over with the lease, full or not."""
+"""A charge that takes longer than a lease may last is over with the lease, full or not; so is one
+that is full by then, but not for as long as a charger on its stand-by is watched."""
 UNSEEN = "(nothing flows)"
 """A relay that is welded while its load draws less than the rule's threshold can't be seen."""
 FROZEN_AT_REST = "(full, on a stand-by)"
@@ -273,7 +274,10 @@ class Play:
         ended = ends[0].reason if ends else "nothing"
         if ends and self._was_too_much(ends[0]):
             return TOO_MUCH, True
-        if ended == "lease_over" and self.charge.whole_s >= LEASE_S and len(ends) == 1:
+        assert self.limits.full is not None
+        paused_s = sum(pause.seconds for pause in self.charge.pauses)
+        whole_s = self.charge.whole_s + paused_s + self.limits.full.delay_s
+        if ended == "lease_over" and whole_s >= LEASE_S and len(ends) == 1:
             return LONGEST, True
         return ended, ended == "full" and share >= ENOUGH and len(ends) == 1
 

@@ -30,7 +30,7 @@ class Meter:
                 voltage_v=voltage_v,
             )
             before, self.measured = self.measured, newer(self.measured, sample)
-            self.still = follow(self.still, before, self.measured, RULE.above_w)
+            self.still = follow(self.still, before, self.measured, RULE)
 
     @property
     def is_frozen(self) -> bool:
@@ -92,4 +92,14 @@ def test_a_stand_that_ended_in_a_step_does_not_make_a_meter_quiet() -> None:
     for step in range(60):
         meter.shows(15.0 + step % 2 / 10, 188.7, seconds=2)
     meter.shows(15.0, 188.7, seconds=602)
+    assert meter.is_frozen
+
+
+def test_a_meter_that_freezes_soon_after_a_load_became_light_is_told_from_how_its_voltage_was() -> (
+    None
+):
+    meter = Meter()
+    for second in range(900):
+        meter.shows(19.0 - second / 100, 178.0 + second % 7 / 10)
+    meter.shows(9.9, 177.7, seconds=602)
     assert meter.is_frozen
