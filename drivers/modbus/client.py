@@ -15,19 +15,26 @@ import glob
 import os
 import socket
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.framer import FramerBase
 from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.transaction import TransactionManager
 from pymodbus.transport.serialtransport import SerialTransport
 
 from drivers.modbus.link import Link, LinkLost, OpenLink
+from drivers.modbus.wire import TCP_MARGIN_MS
+from drivers.sockets import SocketOption, socket_options
 from gateway.config import Bus, ConverterBus, RtuBus, TcpBus
 
 CONNECT_TIMEOUT_S = 3.0
+LEAST_UNACKED_MS = 1_000
+"""Two lost segments in a row: what was lost is sent again after 200 ms, then after 400 (Linux)."""
+MOST_UNACKED_MS = 2_000
+"""An ON waits no longer for its turn either."""
 _CHUNK_MAX = 1 << 20
 """pymodbus drops chunks longer than its buffer without a word; the driver bounds them itself."""
 
@@ -53,15 +60,20 @@ class PymodbusLink:
     """One connection of a pymodbus client."""
 
     def __init__(
-        self, make_client: Callable[[], Client], explain: Callable[[OSError], str]
+        self,
+        make_client: Callable[[], Client],
+        explain: Callable[[OSError], str],
+        options: Sequence[SocketOption] = (),
     ) -> None:
         self._make_client = make_client
         self._explain = explain
+        self._options = options
         self._client: Client | None = None
         self._on_lost: Callable[[str], None] | None = None
         self._ready: asyncio.Event = asyncio.Event()
         self._broke = False
         """Whether the connection was lost, perhaps before anybody could be told."""
+        self._cause: OSError = _GONE
 
     async def open(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[str], None]) -> None:
         client = self._make_client()
@@ -69,19 +81,22 @@ class PymodbusLink:
         context.framer = _Tap(on_bytes)
         context.max_buffer_size = _CHUNK_MAX
         context.trace_connect = self._connection_changed
+        self._listen_for_cause(context)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 # not client.connect(), which keeps the reason of a failure to itself
                 context.transport, _ = await context.call_create()
                 self._client = client
                 await self._ready.wait()
+                if not self._broke:
+                    self._set_options(context.transport)
         except (OSError, termios.error, ValueError) as err:
             self.close()
             raise LinkLost(self._explain(_as_os_error(err))) from err
         if self._broke:
             # A converter that is pulled out at this moment: its port opens, and is gone at once.
             self.close()
-            raise LinkLost(self._explain(_GONE))
+            raise LinkLost(self._explain(self._cause))
         self._on_lost = on_lost
 
     def send(self, data: bytes) -> None:
@@ -104,8 +119,9 @@ class PymodbusLink:
         transport = client.ctx.transport
         client.close()
         if transport is not None:
-            # bytes that a dead peer never took must not linger; uvloop's transports have
-            # abort() too, but are no subclass of asyncio.Transport
+            # bytes that a dead peer never took must not linger, neither here nor, by the socket's
+            # options, in the system; uvloop's transports have abort() too, but are no subclass of
+            # asyncio.Transport
             cast("asyncio.Transport", transport).abort()
 
     def _connection_changed(self, connected: bool) -> None:
@@ -116,7 +132,24 @@ class PymodbusLink:
         self._client = None
         self._broke = True
         if on_lost is not None:
-            on_lost(self._explain(_GONE))
+            on_lost(self._explain(self._cause))
+
+    def _listen_for_cause(self, context: TransactionManager) -> None:
+        """Note why a connection ends: what ``trace_connect`` is told is only that it did."""
+        tell = context.callback_disconnected
+
+        def disconnected(exc: Exception | None) -> None:
+            if isinstance(exc, TimeoutError):
+                self._cause = exc
+            tell(exc)
+
+        context.callback_disconnected = disconnected  # type: ignore[method-assign]
+
+    def _set_options(self, transport: asyncio.BaseTransport) -> None:
+        if self._options:
+            sock = transport.get_extra_info("socket")
+            for option in self._options:
+                sock.setsockopt(*option)
 
 
 _GONE = OSError(errno.ECONNRESET, "closed by the other end")
@@ -162,9 +195,19 @@ def tcp_links(bus: TcpBus | ConverterBus) -> OpenLink:
         )
 
     def link() -> Link:
-        return PymodbusLink(make, lambda err: explain_tcp(bus, err))
+        options = socket_options(unacked_ms(bus))
+        return PymodbusLink(make, lambda err: explain_tcp(bus, err), options)
 
     return link
+
+
+def unacked_ms(bus: TcpBus | ConverterBus) -> int:
+    """Say how long a connection may take none of what is sent.
+
+    Twice the time-out, within bounds: whoever waited for an answer has given it up by then.
+    """
+    twice_ms = round(2 * (bus.timeout_ms or TCP_MARGIN_MS))
+    return max(LEAST_UNACKED_MS, min(twice_ms, MOST_UNACKED_MS))
 
 
 def serial_links(bus: RtuBus) -> OpenLink:

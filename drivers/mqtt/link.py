@@ -17,13 +17,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.mqtt.credentials import credentials
 from drivers.mqtt.sockets import (
+    UNACKED_MS,
     ReadAhead,
     SocketLike,
     flush_at_close,
     forget_excess,
-    socket_options,
 )
 from drivers.mqtt.words import Out
+from drivers.sockets import socket_options
 from gateway.config import MqttBus
 from gateway.core.errors import FixInstallation
 
@@ -164,7 +165,7 @@ class BrokerLink:
             keepalive=bus.keepalive_s,
             max_inflight_messages=0,
             tls_context=tls,
-            socket_options=socket_options(),
+            socket_options=socket_options(UNACKED_MS),
             logger=_silent(),
         )
         client._client.connect_timeout = CONNECT_TIMEOUT_S  # noqa: SLF001 - not offered otherwise

@@ -1,4 +1,4 @@
-"""What a connection asks of its socket, and bounds of what is read from it."""
+"""How a connection to a broker ends, and bounds of what is read from it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import struct
 from typing import Any
 
 UNACKED_MS = 5_000
-"""What the other machine does not take for so long ends the connection, and is thrown away: on a
-network that comes back, an ON would else arrive long after it was meant."""
+"""What the broker's machine does not take for so long ends the connection, and is thrown away."""
 READ_BYTES = 65_536
 """Most that is read from the socket at once."""
 KEPT_BYTES = 65_536
@@ -18,17 +17,6 @@ SocketLike = Any
 """Paho's type for whatever it sends by."""
 PahoClient = Any
 """Its client: what is asked of it here has no public name, and so no type."""
-
-
-def socket_options() -> list[tuple[int, int, int | bytes]]:
-    """Make the socket send at once, and keep nothing back when the connection is lost."""
-    options: list[tuple[int, int, int | bytes]] = [
-        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-        (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
-    ]
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux
-        options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS))
-    return options
 
 
 def flush_at_close(sock: SocketLike) -> None:

@@ -63,6 +63,7 @@ class Flapping:
         self.framer: object = None
         self.max_buffer_size = 0
         self.trace_connect: Callable[[bool], None] = lambda _: None
+        self.callback_disconnected: Callable[[Exception | None], None] = lambda _: None
         self.closed = False
 
     async def call_create(self) -> tuple[None, None]:
