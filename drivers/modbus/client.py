@@ -27,7 +27,7 @@ from pymodbus.transport.serialtransport import SerialTransport
 
 from drivers.modbus.link import Link, LinkLost, OpenLink
 from drivers.modbus.wire import TCP_MARGIN_MS
-from drivers.sockets import SocketOption, socket_options
+from drivers.sockets import SocketOption, close_in_peace, socket_options
 from gateway.config import Bus, ConverterBus, RtuBus, TcpBus
 
 CONNECT_TIMEOUT_S = 3.0
@@ -117,6 +117,8 @@ class PymodbusLink:
         if client is None:
             return
         transport = client.ctx.transport
+        if self._options and transport is not None and not transport.is_closing():
+            close_in_peace(transport.get_extra_info("socket"))
         client.close()
         if transport is not None:
             # bytes that a dead peer never took must not linger, neither here nor, by the socket's

@@ -119,6 +119,29 @@ def test_an_on_on_a_connection_that_was_given_up_never_arrives(run: Loop) -> Non
     run(main())
 
 
+def test_a_connection_on_which_nothing_waits_ends_in_order(run: Loop) -> None:
+    async def main() -> None:
+        accepted = asyncio.Event()
+        ends: list[bytes] = []
+
+        async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(len(ON))
+            accepted.set()
+            ends.append(await reader.read())  # raises where the connection is reset
+            writer.close()
+
+        async with await asyncio.start_server(peer, "127.0.0.1", 0) as server:
+            link = tcp_links(gateway(server.sockets[0].getsockname()[1]))()
+            await link.open(lambda _: None, lambda _: None)
+            link.send(ON)
+            await accepted.wait()
+            link.close()
+            await until(lambda: bool(ends))
+        assert ends == [b""]
+
+    run(main())
+
+
 def test_the_bound_follows_the_time_out() -> None:
     assert unacked_ms(gateway(502, 50)) == LEAST_UNACKED_MS
     assert unacked_ms(gateway(502, 700)) == 1_400
