@@ -191,6 +191,7 @@ class ModbusBus:
         except LinkLost as err:
             self._lost(str(err))
             return False
+        talk.opened()
         settling = self._opened()
         opened_s = self._time_s()
         try:

@@ -124,6 +124,7 @@ class Talk:
         self.echoes = False
         """Whether the converter gave back the last read before its answer came."""
         self._busy_until_s = time_s()
+        self._listens_until_s = self._busy_until_s
         self.exception_code = 0
         self.fault: Fault | None = None
         self.lost: str | None = None
@@ -131,7 +132,13 @@ class Talk:
     @property
     def quiet_at_s(self) -> float:
         """When the line has been silent for one gap, as far as is known now."""
-        return self._busy_until_s + (self._wire.gap_ms / 1_000 if self._wire else 0.0)
+        silent_s = self._busy_until_s + (self._wire.gap_ms / 1_000 if self._wire else 0.0)
+        return max(silent_s, self._listens_until_s)
+
+    def opened(self) -> None:
+        """Begin, now that the link is open: with listening, where somebody may keep old answers."""
+        if self._wire is not None:
+            self._listens_until_s = self._time_s() + self._wire.listen_ms / 1_000
 
     @property
     def is_free(self) -> bool:

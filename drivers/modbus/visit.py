@@ -146,6 +146,7 @@ class Visit:
             await self._link.open(self._talk.received, self._talk.broke)
         except LinkLost as err:
             raise FixInstallation(str(err)) from err
+        self._talk.opened()
 
     def _strayed(self, frame: Frame) -> None:
         if (frame.unit, frame.pdu[0] & 0x7F) in self._asked:

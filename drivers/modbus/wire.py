@@ -31,6 +31,10 @@ PACKING_MS = 10.0
 """A converter sends on what came off its line when that has been silent for so long: an assumption
 of the plan. Many can be set to less (packing interval, frame gap)."""
 
+LISTEN_MS = 50.0
+"""What a converter kept while nobody was connected it tells at once to whoever connects; so long
+that is waited for, a way through a local network and two IP stacks, many times over."""
+
 
 @dataclass(frozen=True, slots=True)
 class SerialWire:
@@ -44,6 +48,8 @@ class SerialWire:
     from_line_ms: float = 0.0
     """Until bytes that were on the line are here."""
     margin_ms: float = RTU_MARGIN_MS
+    listen_ms: float = 0.0
+    """Until everything old has come that somebody kept for whoever opens the line."""
 
     @property
     def bits_per_character(self) -> int:
@@ -122,6 +128,7 @@ def wire_of(bus: Bus) -> Wire:
             to_line_ms=TCP_FRAME_MS,
             from_line_ms=PACKING_MS + TCP_FRAME_MS,
             margin_ms=TCP_MARGIN_MS,
+            listen_ms=LISTEN_MS,
         )
     return SerialWire(bus.baud, bus.parity, bus.stop_bits)
 

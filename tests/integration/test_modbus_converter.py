@@ -181,6 +181,28 @@ def test_an_answer_that_a_converter_kept_for_the_next_connection_is_no_value() -
     uvloop.run(main())
 
 
+def test_what_a_converter_kept_of_the_last_guards_questions_is_no_value() -> None:
+    async def main() -> None:
+        asked = b""
+
+        def answer(request: bytes) -> list[bytes | float]:
+            nonlocal asked
+            asked = asked or request
+            return [right(request)]
+
+        async with tcp_peer(answer, rtu_request) as peer:
+            async with running(line(peer.port)) as (_, before):
+                await until(lambda: bool(before.samples))
+            # of the program before, a question was left unanswered when it ended
+            peer.hello = [0.005, rtu(1, registers(asked[1:-2], LIE))]
+            async with running(line(peer.port)) as (driver, after):
+                await until(lambda: bool(after.samples))
+                assert driver.stats().errors["unexpected"] == 1
+        assert voltages(after) == {230.0}
+
+    uvloop.run(main())
+
+
 def test_a_converter_that_refuses_is_a_state_with_advice() -> None:
     async def main() -> None:
         async with tcp_peer(lambda _: [], rtu_request) as peer:

@@ -48,6 +48,8 @@ class TcpPeer:
         self.answer = answer
         self.asked: list[bytes] = []
         self.connections = 0
+        self.hello: list[bytes | float] = []
+        """What whoever connects is told unasked."""
         self._take = take
         self.port = 0
         self._open: set[asyncio.StreamWriter] = set()
@@ -56,10 +58,9 @@ class TcpPeer:
         self.connections += 1
         self._open.add(writer)
         try:
+            parts = self.hello
             while True:
-                request = await self._take(reader)
-                self.asked.append(request)
-                for part in self.answer(request):
+                for part in parts:
                     if isinstance(part, float):
                         await asyncio.sleep(part)
                     elif part == CLOSE:
@@ -67,6 +68,9 @@ class TcpPeer:
                     else:
                         writer.write(part)
                         await writer.drain()
+                request = await self._take(reader)
+                self.asked.append(request)
+                parts = self.answer(request)
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
