@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from drivers.modbus.frames import Request
 from drivers.modbus.ladder import Ladder, leading_of
+from drivers.modbus.lanes import Lanes
 from drivers.modbus.reads import Read, plan_reads, wanted_of
 from drivers.modbus.schedule import Menu, Pace, longest_gap_ms, oldest_ms
 from drivers.modbus.wire import Wire, turn_ms, wire_of
-from drivers.modbus.writes import relay_of, setup_requests, switch_request
+from drivers.modbus.writes import off_request, setup_requests, switch_request, switched_by
 from gateway.config import Bus, Device, InputPoint, Quantity, Site
 from gateway.core.ids import DeviceId, OutletId
 
@@ -190,11 +191,20 @@ def _input_silence_ms(bus: Bus, site: Site) -> float:
 
 
 def commands_of(site: Site, device: Device) -> list[Request]:
-    """List the writes that may come in between polls."""
+    """List the writes that may come in between polls: of the OFFs those that join the most."""
     commands = list(setup_requests(site, device))
     points = site.points_on(device.bus)
-    relays = [p.relay.channel for p in points if p.relay and p.relay.device == device.id]
+    relays = {
+        point.id: switched_by(site, point)
+        for point in points
+        if point.relay and point.relay.device == device.id
+    }
     if relays:
-        address = relay_of(device, relays[0]).address
+        address = next(iter(relays.values())).address
         commands.append(switch_request(device, address, on=True))
+    lanes = Lanes(relays)
+    for point in relays:
+        lanes.put_off(point, urgent=False)
+    while (off := lanes.take_off(lambda _: 0)) is not None:
+        commands.append(off_request(device, off.first, off.last))
     return commands

@@ -118,7 +118,7 @@ def test_on_a_crowded_bus_an_input_is_read_as_fast_as_is_told(tmp_path: Path, se
             if key == device:
                 reads.append(now_ms)
     gaps = [later - earlier for earlier, later in pairwise(reads)]
-    assert max(gaps) < input_seen_ms(bus, site) < 10_000 / 2
+    assert max(gaps) < input_seen_ms(bus, site) < 10_000 * 0.6
     assert max(gaps) < 10_000 / 3
 
 

@@ -87,10 +87,10 @@ def test_a_bus_with_time_to_spare_is_read_whole(
           everything is read in every round: an overload is seen after 1118 ms at worst,|
          618 ms typically
           device  outlets  round     one outlet over  all over  with one device silent
-          m1      10       117.5 ms  1305 ms          1308 ms   1645 / 1648 ms
-          m2      10       117.5 ms  1305 ms          1308 ms   1645 / 1648 ms
+          m1      10       117.5 ms  1311 ms          1314 ms   1651 / 1654 ms
+          m2      10       117.5 ms  1311 ms          1314 ms   1651 / 1654 ms
         promise: an overload's off frame within 2700 ms, and the delay of its rule: kept;|
-         the worst is 1308 ms, 1648 ms with one device silent
+         the worst is 1314 ms, 1654 ms with one device silent
         """
     )
 
@@ -109,7 +109,7 @@ def test_on_a_slow_bus_outlets_in_use_come_first(
           idle: a welded or closed relay is seen after 8526 ms at worst, 1697 ms typically;|
          slow values are 20 s old at most
           device  outlets  round     one outlet over  all over  with one device silent
-          m1      10       117.5 ms  2590 ms          2593 ms   2931 / 2934 ms
+          m1      10       117.5 ms  2640 ms          2643 ms   2981 / 2984 ms
         """
     )
 
@@ -124,7 +124,7 @@ def test_a_promise_that_is_not_kept_is_refused(
     assert refused[:1] == lines(
         """
         pilegate: SITE:8: devices[0]: promise.cut_off_ms: 2000 ms is not kept by m1 on bus line|
-         (one outlet 2590 ms, all 2593 ms): poll more often, raise the baud rate, or put fewer|
+         (one outlet 2640 ms, all 2643 ms): poll more often, raise the baud rate, or put fewer|
          devices on the bus
         """
     )

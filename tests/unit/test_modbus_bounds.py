@@ -245,6 +245,33 @@ def test_a_line_that_is_read_whole_each_second_keeps_its_promise_among_commands(
     assert slow_ms <= polling.oldest_ms(polling.command_ms)[1] + spare_ms
 
 
+def test_a_line_that_is_read_whole_keeps_its_promise_while_whole_modules_end_in_turn() -> None:
+    line = replace(LINE, poll_ms=1_000)
+    where = modules(7, line=line)
+    polling = polling_of(line, where)
+    assert polling.pace is None
+
+    async def main() -> Stage:
+        stage = Stage(line, where)
+        owner = asyncio.create_task(stage.bus.run())
+        wire = asyncio.create_task(_wire(stage, Modules()))
+        # the first OFF is on the wire when a round should begin, the others wait for their turns
+        await asyncio.sleep(3 - asyncio.get_running_loop().time() % 1 - 0.001)
+        for each in where.outlets:
+            stage.bus.switch_off(each.id, urgent=False)
+        await asyncio.sleep(3)
+        for task in (owner, wire):
+            task.cancel()
+        await asyncio.wait([owner, wire])
+        return stage
+
+    played = Played(run_virtually(main()), {}, 1.0)
+    assert len(played.stage.recorder.writes) == len(where.outlets)
+    gap_ms = max(b - a for a, b in played.gaps_ms("m7-1", "current_a"))
+    bound_ms = polling.longest_gap_ms(polling.command_ms)
+    assert bound_ms - 10 < gap_ms <= bound_ms + COMMANDED * WAKING_MS
+
+
 def play_storm(where: Site) -> Played:
     """Switch one outlet on, then all others as fast as there is room, then all those off."""
     first, *names = (each.id for each in where.outlets)

@@ -40,7 +40,7 @@ def test_a_round_is_listed_with_its_wire_times() -> None:
 
 def test_the_worst_cut_off_is_a_period_a_command_a_sample_a_foreign_one_and_a_write() -> None:
     found = plan(line(), 1)
-    command_ms = 2 * (8 + 3.5) * 10 / 9.6 + 5
+    command_ms = (11 + 8 + 7) * 10 / 9.6 + 5  # all its outlets off in one write
     transaction_ms = 112.5 + 5
     write_ms = (8 + 3.5) * 10 / 9.6
     assert found.worst_cut_ms == pytest.approx(1_000 + command_ms + 2 * transaction_ms + write_ms)
