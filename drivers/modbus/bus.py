@@ -134,7 +134,7 @@ class ModbusBus:
             timer.cancel()
 
     def _written(self, outlet: OutletId, wanted_on: bool, result: WriteResult) -> None:
-        if wanted_on:
+        if wanted_on and outlet not in self._dispatch.lanes.ons:  # its timer may be a later one's
             self._stop_timer(outlet)
         self._sink.on_write(outlet, wanted_on, result)
         watcher = None if wanted_on else self._watched.pop(outlet, None)

@@ -525,6 +525,29 @@ def test_an_on_after_an_off_stays_behind_it() -> None:
     assert stage.recorder.writes == [("m1-1", False, DONE), ("m1-1", True, DONE)]
 
 
+def test_an_on_that_waits_behind_an_off_is_dropped_too_whatever_became_of_an_earlier_one() -> None:
+    stage = play(
+        RtuBus(id=BusId("line"), port="/dev/none", poll_ms=10_000),
+        two(1),
+        f"""
+        {ASK1}
+        < 30ms {says(1)}
+        ! on m1-1
+        > 01 05 00 00 ff 00 *
+        ! cut m1-1
+        ! on m1-1
+        < 20ms 01 05 00 00 ff 00 *
+        > 01 05 00 00 00 00 *
+        = 2100ms
+        """,
+    )
+    assert stage.recorder.writes == [
+        ("m1-1", True, DONE),
+        ("m1-1", False, FAILED),
+        ("m1-1", True, DROPPED),
+    ]
+
+
 def test_an_on_that_waits_too_long_is_dropped_and_never_sent() -> None:
     # the device never answers, so nobody knows that it is there
     stage = play(
