@@ -115,9 +115,15 @@ class ModbusBus:
         self._dispatch.kick()
 
     def room_for_ons(self) -> int:
-        """How many more ONs leave within half the time after which they would be dropped."""
+        """How many more ONs leave within half the time after which they would be dropped.
+
+        OFFs that can be sent go first, each with a poll. Those to a device that does not answer
+        keep nobody waiting for long.
+        """
+        lanes, units = self._dispatch.lanes, self._dispatch.units
         most = round(LONGEST_ON_WAIT_S * 1_000 / 2 / self._dispatch.on_ms)
-        return max(1, most) - self._dispatch.lanes.ons_waiting
+        offs = lanes.offs_waiting(lambda device: units[device].health.misses == 0)
+        return max(1, most) - lanes.ons_waiting - offs
 
     def _check(self, outlet: OutletId) -> None:
         if outlet not in self._dispatch.lanes.relays:

@@ -98,6 +98,17 @@ class Lanes:
     def ons_waiting(self) -> int:
         return len(self._ons)
 
+    def offs_waiting(self, may: Callable[[DeviceId], bool]) -> int:
+        """Count the OFFs that wait for devices which ``may``, those that can be joined as one."""
+        relays = [(outlet, self.relays[outlet]) for outlet in (*self._cuts, *self._offs)]
+        return len(
+            {
+                relay.device if relay.joinable else outlet
+                for outlet, relay in relays
+                if may(relay.device)
+            }
+        )
+
     @property
     def has_offs(self) -> bool:
         return bool(self._offs)

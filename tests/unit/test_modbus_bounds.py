@@ -23,6 +23,7 @@ from drivers.modbus.wire import SerialWire
 from gateway.config import Profile, RtuBus, Site
 from gateway.core.ids import BusId, DeviceId, OutletId
 from gateway.guard.limits import Limits
+from gateway.guard.model import WriteResult
 from tests.support.modbus_peer import rtu
 from tests.support.modbus_script import Stage
 from tests.support.modbus_site import REF10, device, outlet, profile, site
@@ -313,6 +314,32 @@ def test_an_outlet_in_use_is_seen_in_time_while_all_others_start_and_end_at_once
     assert fast_ms <= promised[1] + WAKING_MS
     ons = [name for name, on, _ in played.stage.recorder.writes if on]
     assert len(ons) == len(where.outlets)
+
+
+def test_an_on_that_had_room_is_not_dropped_behind_a_lines_worth_of_offs() -> None:
+    kind = profile(REF10, relay={"style": "coil", "address": 0})
+    where = modules(8, kind=kind)
+    *names, last = (each.id for each in where.outlets)
+
+    async def main() -> Stage:
+        stage = Stage(LINE, where)
+        owner = asyncio.create_task(stage.bus.run())
+        wire = asyncio.create_task(_wire(stage, Modules()))
+        await asyncio.sleep(5)
+        for name in names:
+            stage.bus.switch_off(name, urgent=False)
+        while stage.bus.room_for_ons() <= 0:
+            await asyncio.sleep(0.005)
+        stage.bus.switch_on(last, 600_000)
+        await asyncio.sleep(5)
+        for task in (owner, wire):
+            task.cancel()
+        await asyncio.wait([owner, wire])
+        return stage
+
+    writes = run_virtually(main()).recorder.writes
+    assert [result for name, _, result in writes if name == last] == [WriteResult.DONE]
+    assert len(writes) == len(where.outlets)
 
 
 def play_still(where: Site, *on: OutletId, far: Modules | None = None) -> Played:
