@@ -22,6 +22,9 @@ FEWEST_SLOTS = 10
 PLUGS_AT_ONCE = 4
 """Plugs are looked after, and asked, one part after the other within a poll period: at 0.06 ms
 each, a tenth of 400 plugs kept every cut-off waiting for 2.6 ms."""
+LEAST_SLOT_MS = 3
+"""No part is shorter: a loop's timer is good for a millisecond, and rounds would take longer than
+the poll period that ``plan.py`` counts with."""
 
 
 class Plugs:
@@ -92,7 +95,8 @@ class Plugs:
     @property
     def slots(self) -> int:
         """In how many parts all plugs are looked after."""
-        return max(FEWEST_SLOTS, -(-len(self._plugs) // PLUGS_AT_ONCE))
+        wanted = -(-len(self._plugs) // PLUGS_AT_ONCE)
+        return max(FEWEST_SLOTS, min(wanted, self._bus.poll_ms // LEAST_SLOT_MS))
 
     def tick(self, slot: int) -> None:
         """Ask the plugs of one slot, and look how they and their timers are."""

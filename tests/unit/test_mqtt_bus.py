@@ -671,3 +671,16 @@ def test_plugs_are_asked_once_a_round_and_only_a_few_of_them_in_one_go(count: in
         assert max(map(len, asked)) <= PLUGS_AT_ONCE
 
     play(story, *(partial(plug, f"p{n}", "pilegate-native") for n in range(count)))
+
+
+def test_many_plugs_are_asked_as_often_as_a_short_poll_period_says() -> None:
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(1.0)
+        stage.wire.take()
+        await asyncio.sleep(1.0)
+        asked = [topic for topic, _, _ in stage.wire.take("ask")]
+        assert 19 <= asked.count("pilegate/p0/ask") <= 21
+
+    often = {"ask_ms": 50, "min_gap_ms": 0}
+    plugs = (partial(plug, f"p{n}", "pilegate-native", profile_changes=often) for n in range(400))
+    play(story, *plugs, poll_ms=50)
