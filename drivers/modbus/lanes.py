@@ -65,6 +65,12 @@ class Lanes:
             self._offs.setdefault(outlet)
         return self.drop_on(outlet)
 
+    def put_back(self, off: Off) -> None:
+        """Queue OFFs anew that were taken, before all else; an ON that came since stays behind."""
+        for outlet in off.outlets:
+            self._offs.pop(outlet, None)
+            self._cuts.setdefault(outlet)
+
     def drop_on(self, outlet: OutletId) -> bool:
         """Remove a waiting ON. True when there was one."""
         if outlet not in self._ons:

@@ -67,8 +67,7 @@ class Switching:
         if off.count > 1 and self._takes_no_joined(unit, outcome, talk, answered_before):
             log.warning("device %s refuses FC0F: its relays are switched one by one", off.device)
             self._lanes.unjoin(off.device)
-            for outlet in off.outlets:
-                self._lanes.put_off(outlet, urgent=True)
+            self._lanes.put_back(off)
             return
         if outcome is not Outcome.ANSWERED:
             unit.cut_failed = unit.off_failed = True

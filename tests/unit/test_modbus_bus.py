@@ -394,6 +394,33 @@ def test_a_module_that_does_not_know_fc0f_is_switched_relay_by_relay() -> None:
     assert stage.bus.stats().errors == {"declined": 1}
 
 
+def test_an_on_behind_offs_that_are_sent_again_one_by_one_is_not_forgotten() -> None:
+    stage = play(
+        LINE,
+        two(1),
+        f"""
+        {ASK1}
+        < {says(1)}
+        ! cut m1-1 m1-2
+        > 01 0f 00 00 00 02 01 00 *
+        ! on m1-2
+        < 01 8f 01 *
+        > 01 05 00 00 00 00 *
+        < 01 05 00 00 00 00 *
+        > 01 05 00 01 00 00 *
+        < 01 05 00 01 00 00 *
+        > 01 05 00 01 ff 00 *
+        < 01 05 00 01 ff 00 *
+        = 50ms
+        """,
+    )
+    assert stage.recorder.writes == [
+        ("m1-1", False, DONE),
+        ("m1-2", False, DONE),
+        ("m1-2", True, DONE),
+    ]
+
+
 def test_relays_by_register_and_by_command_code() -> None:
     register = profile(TWO, relay={"style": "register", "address": 16, "on": 1, "off": 0})
     command = profile(
