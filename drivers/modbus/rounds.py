@@ -50,6 +50,8 @@ class Rounds:
         self._phase_ms = phase_ms
         self._turns: deque[Turn] = deque()
         self._left = Budget()
+        self._is_idle = False
+        """Whether nothing was in use when this round was planned: everybody has a turn in it."""
         self._began_ms = 0.0
         self.next_ms = 0.0
         self.cycle_ms: float | None = None
@@ -101,6 +103,7 @@ class Rounds:
             return [self._turn(unit, Level.WHOLE) for unit in units]
         # Who had a turn longest ago comes first: nobody has two between another's.
         menus = {unit: self._menu(unit) for unit in sorted(units, key=lambda u: u.turned_ms)}
+        self._is_idle = not any(menu.lead_ms for menu in menus.values())
         dues = {unit: unit.due for unit in units}
         turns, self._left = plan_round(menus, dues, pace, now_ms, self._left)
         return [self._turn(unit, level) for unit, level in turns]
@@ -132,11 +135,14 @@ class Rounds:
         """Have devices read soon on which something was switched.
 
         After an ON what leads is read in this round, or in the next where the device had its turn
-        already; the rest comes with the next that is due. Where everything is read in every round,
-        it is.
+        already; the rest comes with the next that is due. A round of an idle bus, which may be the
+        first and ask for everything, ends there. Where everything is read in every round, it is.
         """
         if self._polling.pace is None:
             return
+        if on and self._is_idle:
+            self._is_idle = False
+            self._turns = deque(turn for turn in self._turns if turn.unit.unconfirmed)
         for unit in units:
             unit.due = unit.due.no_later(now_ms)
             if not on or unit.health.state is DeviceState.QUARANTINED or not unit.reads:

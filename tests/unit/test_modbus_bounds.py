@@ -60,6 +60,20 @@ APART = profile(
 """The same, with its energy far away: two reads."""
 
 
+def _far(address: int) -> dict[str, object]:
+    return {"space": "input", "address": address, "stride": 1, "poll": "slow"}
+
+
+FAR = profile(
+    REF10,
+    values=REF10["values"]
+    | SLOW
+    | {"power_factor": _far(300), "frequency_hz": _far(400), "temperature_c": _far(500)},
+    max_read_registers=20,
+)
+"""With most values far away: many reads, and most of them slow."""
+
+
 def modules(count: int, *, outlets: int = 10, kind: Profile = MODULE, line: RtuBus = LINE) -> Site:
     limits = Limits(overpower=None)
     return site(
@@ -271,6 +285,27 @@ def test_a_line_that_is_read_whole_keeps_its_promise_while_whole_modules_end_in_
     gap_ms = max(b - a for a, b in played.gaps_ms("m7-1", "current_a"))
     bound_ms = polling.longest_gap_ms(polling.command_ms)
     assert bound_ms - 10 < gap_ms <= bound_ms + COMMANDED * WAKING_MS
+
+
+def test_what_goes_on_while_an_idle_bus_is_read_whole_is_seen_as_soon_as_is_told() -> None:
+    where = modules(16, kind=FAR)
+    first = where.outlets[0].id
+
+    async def main() -> float:
+        stage = Stage(LINE, where)
+        owner = asyncio.create_task(stage.bus.run())
+        wire = asyncio.create_task(_wire(stage, Modules()))
+        await asyncio.sleep(0.5)  # its module had its turn, fifteen others are to come
+        since_ms = asyncio.get_running_loop().time() * 1_000
+        stage.bus.switch_on(first, 600_000)
+        await asyncio.sleep(10)
+        for task in (owner, wire):
+            task.cancel()
+        await asyncio.wait([owner, wire])
+        seen_ms = (s.at_ms for name, s in stage.recorder.samples if name == first and s.current_a)
+        return min(seen_ms) - since_ms
+
+    assert 0 < run_virtually(main()) <= plan_bus(LINE, where).detection.in_use_worst_ms
 
 
 def play_storm(where: Site) -> Played:
