@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from drivers.modbus.in_use import InUse
@@ -131,18 +131,21 @@ class Rounds:
         self._turns = deque(others)
         self._turns.appendleft(self._turn(unit, Level.WHOLE))
 
-    def switched(self, units: Iterable[Unit], now_ms: float, *, on: bool) -> None:
+    def switched(self, units: Collection[Unit], now_ms: float, *, on: bool) -> None:
         """Have devices read soon on which something was switched.
 
         After an ON what leads is read in this round, or in the next where the device had its turn
         already; the rest comes with the next that is due. A round of an idle bus, which may be the
-        first and ask for everything, ends there. Where everything is read in every round, it is.
+        first and ask for everything, is over for the others. Where everything is read in every
+        round, it is.
         """
         if self._polling.pace is None:
             return
         if on and self._is_idle:
             self._is_idle = False
-            self._turns = deque(turn for turn in self._turns if turn.unit.unconfirmed)
+            self._turns = deque(
+                turn for turn in self._turns if turn.unit.unconfirmed or turn.unit in units
+            )
         for unit in units:
             unit.due = unit.due.no_later(now_ms)
             if not on or unit.health.state is DeviceState.QUARANTINED or not unit.reads:
