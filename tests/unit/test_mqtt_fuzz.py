@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drivers.mqtt.families import FAMILIES
@@ -66,6 +66,10 @@ TREES = st.recursive(
 )
 
 
+HUGE = 1e300
+"""A larger number is no reading's; a whole one may be more than a float holds."""
+
+
 def codec_of(name: str) -> tuple[Codec, MqttProfile]:
     profile = load_plug_profile(BUILT_IN / f"{name}.yaml")
     return FAMILIES[profile.family]("t", profile, "guard/d"), profile
@@ -96,7 +100,7 @@ def numbers_in(tree: Any) -> Iterator[float]:
     elif isinstance(tree, list):
         for value in tree:
             yield from numbers_in(value)
-    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+    elif isinstance(tree, int | float) and not isinstance(tree, bool) and abs(tree) <= HUGE:
         yield tree
 
 
@@ -152,6 +156,7 @@ def test_bytes(name: str, payload: bytes) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=70, deadline=None)
 @given(tree=TREES)
+@example(tree={"outlets": 10**310, "power_l2": 0})
 def test_json_of_any_form(name: str, tree: Any) -> None:
     codec, profile = CODECS[name]
     payload = json.dumps(tree).encode()
