@@ -149,7 +149,7 @@ class MqttPlugs:
             await _unless(watch, link.subscribe(self._plugs.topics))
             self._tell(BusState.OPEN, self._where)
             self._open.set()
-            self._plugs.prepare_all()
+            await self._plugs.prepare_all(watch)
             await self._serve(watch)
             detail = watch.result()
         except LinkLost as err:

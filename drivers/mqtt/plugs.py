@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 
@@ -68,9 +69,13 @@ class Plugs:
             plug.opened(now_ms)
         self.commands.send_owed()
 
-    def prepare_all(self) -> None:
-        """Ask every plug for its state and its settings."""
-        for plug in self._plugs:
+    async def prepare_all(self, lost: asyncio.Future[str]) -> None:
+        """Ask every plug for its state and its settings, a few at a time, unless it is lost."""
+        for number, plug in enumerate(self._plugs):
+            if number % PLUGS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if lost.done():
+                return
             self._prepare(plug)
 
     def away(self, detail: str) -> None:
