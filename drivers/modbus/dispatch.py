@@ -18,7 +18,7 @@ from functools import partial
 from drivers.modbus import frames
 from drivers.modbus.asking import Asker
 from drivers.modbus.frames import Request
-from drivers.modbus.health import Backoff
+from drivers.modbus.health import SILENT_AFTER, Backoff
 from drivers.modbus.in_use import InUse
 from drivers.modbus.ladder import Level
 from drivers.modbus.lanes import Lanes, Off
@@ -98,6 +98,8 @@ class Dispatcher:
         )
         self._wake: asyncio.Future[None] | None = None
         self._polled = True
+        self._spent = False
+        """Whether an OFF to a silent device cost a time-out, and nobody has answered since."""
         self.on_ms = self._longest_on_ms(wire)
         """What an ON takes at most, with the poll that goes before the next."""
         self._talk: Talk | None = None
@@ -214,10 +216,10 @@ class Dispatcher:
         """Give what goes on the wire next, or None when nothing may now."""
         if self._ahead is not None:
             sent, self._ahead = self._ahead, None
-            return self.switching.switch_off(talk, self.units[sent[0].device], *sent)
+            return self._switch_off(talk, *sent)
         now_ms = self._now_ms()
         if self.lanes.has_cuts and (off := self.lanes.take_cut(self._cut_rank)):
-            return self.switching.switch_off(talk, self.units[off.device], off)
+            return self._switch_off(talk, off)
         confirming = self._next_turn(now_ms, lambda unit: bool(unit.unconfirmed))
         if confirming is not None:
             return self._poll(talk, *confirming)
@@ -229,9 +231,15 @@ class Dispatcher:
         # nobody can be polled now, so nobody is kept waiting by retries
         for unit in self.units.values():
             unit.cut_failed = False
+        self._spent = False
         if self.lanes.has_cuts and (off := self.lanes.take_cut(self._cut_rank)):
-            return self.switching.switch_off(talk, self.units[off.device], off)
+            return self._switch_off(talk, off)
         return self._command(talk)
+
+    def _switch_off(self, talk: Talk, off: Off, sent: Request | None = None) -> Step:
+        unit = self.units[off.device]
+        self._spent = self._spent or unit.health.misses >= SILENT_AFTER
+        return self.switching.switch_off(talk, unit, off, sent)
 
     def _next_poll(self, talk: Talk, now_ms: float) -> Step | None:
         if (turn := self._next_turn(now_ms, lambda _: True)) is not None:
@@ -266,7 +274,7 @@ class Dispatcher:
     def _command(self, talk: Talk) -> Step | None:
         """Give an OFF that may wait, an ON, or a setting of a module that came online."""
         if self.lanes.has_offs and (off := self.lanes.take_off(self._off_rank)):
-            return self.switching.switch_off(talk, self.units[off.device], off)
+            return self._switch_off(talk, off)
         outlet = self.lanes.take_on(lambda device: self.units[device].may_switch_on)
         if outlet is not None:
             unit = self.units[self.lanes.relays[outlet].device]
@@ -279,6 +287,9 @@ class Dispatcher:
     def _cut_rank(self, device: DeviceId) -> int | None:
         unit = self.units[device]
         if unit.cut_failed or unit.ready_s > self._time_s():
+            return None
+        if self._spent and unit.health.misses >= SILENT_AFTER:
+            # no two time-outs in a row without a look at what the others draw
             return None
         return 0 if unit.health.misses == 0 else 1
 
@@ -299,6 +310,7 @@ class Dispatcher:
             other.cut_failed = False
         if barrier is not None:
             if await self.asker.ask(talk, unit, barrier) is Outcome.ANSWERED:
+                self._spent = False
                 unit.suspicion.cleared()
             else:
                 self._end_turn(turn, read=False)
@@ -308,6 +320,7 @@ class Dispatcher:
             turn.began_ms = self._now_ms()
         outcome = await self.asker.ask(talk, unit, read.request, partial(self._deliver, unit, read))
         turn.cursor += 1
+        self._spent = self._spent and outcome is Outcome.SILENT
         if outcome is not Outcome.ANSWERED:
             if outcome is Outcome.DECLINED and turn.level is not Level.WHOLE:
                 self._read_whole(unit, talk.exception_code)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 
@@ -29,6 +30,7 @@ BAUD = 9_600
 CHARACTER_S = 10 / BAUD
 TURNAROUND_S = 0.005
 GOOD, BAD = (1, 2), 3
+DEAD = (3, 4, 5, 6)
 TIMEOUT_MS = 300
 MOMENTS = 150
 EVERY_S = (1.0, 2.0)
@@ -113,10 +115,11 @@ class Insisting(Recorder):
     """Asks again for cut-offs of the bad module, as an outlet that is seen on would."""
 
     bus: ModbusBus
+    insists: tuple[str, ...] = (f"m{BAD}-",)
 
     def on_write(self, outlet_id: OutletId, wanted_on: bool, result: WriteResult) -> None:
         super().on_write(outlet_id, wanted_on, result)
-        if result is not WriteResult.DONE and outlet_id.startswith(f"m{BAD}-"):
+        if result is not WriteResult.DONE and outlet_id.startswith(self.insists):
             asyncio.get_running_loop().call_later(0.05, self.insist, outlet_id)
 
     def insist(self, outlet_id: OutletId) -> None:
@@ -181,3 +184,52 @@ def test_a_bad_device_delays_another_cut_off_by_one_time_out_at_most(kind: str) 
     if kind == "babbling":
         longest_ms += LONGEST_SILENCE_WAIT_S * 1_000  # nobody can keep a gap on such a line
     assert max(run_virtually(_delays_ms(kind, SERIAL))) <= longest_ms
+
+
+class Neighbours(Line):
+    """Two good units among dead ones; notes when a good one is read."""
+
+    def __init__(self) -> None:
+        super().__init__(HEALTHY, random.Random(1), is_tcp=False)
+        self.read_s: list[float] = []
+
+    def send(self, data: bytes) -> None:
+        if data[0] in GOOD and data[1] == 4:
+            self.read_s.append(asyncio.get_running_loop().time())
+        super().send(data)
+
+    def late_s(self, unit: int) -> float | None:
+        return None if unit in DEAD else 0.0
+
+
+async def _longest_unseen_ms() -> float:
+    """Give the longest time between two reads of good units while dead ones have to be cut off."""
+    bus, line, sink = replace(SERIAL, poll_ms=0), Neighbours(), Insisting()
+    sink.insists = tuple(f"m{unit}-" for unit in DEAD)
+    loop = asyncio.get_running_loop()
+    sink.bus = driver = ModbusBus(
+        bus,
+        module_site(bus, *GOOD, *DEAD),
+        sink,
+        LoopClock(),
+        open_link=lambda: line,
+        time_s=loop.time,
+        pause=LoopPause(loop.time),
+        rng=random.Random(1),
+    )
+    owner = asyncio.create_task(driver.run(), name="bus")
+    await asyncio.sleep(5)  # the dead ones are known to be
+    since_s = loop.time()
+    for unit in DEAD:
+        driver.switch_off(OutletId(f"m{unit}-1"), urgent=True)
+    await asyncio.sleep(30)
+    owner.cancel()
+    await asyncio.wait([owner])
+    lately = [at_s for at_s in line.read_s if at_s >= since_s]
+    return max((b - a) * 1_000 for a, b in pairwise(lately))
+
+
+def test_cut_offs_that_dead_devices_owe_leave_time_to_see_what_the_others_draw() -> None:
+    read_ms = (8 + 5 + 2 * 44 + 2 * 3.5) * CHARACTER_S * 1_000 + TURNAROUND_S * 1_000
+    # a quarantined one is asked now and then whether it is back: one time-out more
+    assert run_virtually(_longest_unseen_ms()) <= 2 * TIMEOUT_MS + read_ms + 2 * SLACK_MS
