@@ -136,7 +136,7 @@ def _live(job: tuple[int, float]) -> Day:
         if not found.good:
             day.wrong.append(f"seed {seed}, charge {day.charges}: {found}")
         day.largest_bytes = max(day.largest_bytes, _size(play.state))
-        # What was plugged in is pulled, what was broken is mended.
+        play.put_away()
         state, now_ms = play.state, play.now_ms
     day.memory_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return day

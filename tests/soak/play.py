@@ -168,6 +168,15 @@ class Play:
             noise = 1 + load_rms * self.rng.gauss(0, 1)
             self._poll(volts, amps * noise, watts * noise)
 
+    def put_away(self) -> None:
+        """End what still runs, mend what is broken, and let samples show that nothing flows."""
+        self.fault = None
+        if self.state.lease is not None:
+            self.feed(RequestOff(actor="soak", reason=Reason.REQUESTED))
+        for poll in range(IDLE_POLLS):
+            self.now_ms += 1_000
+            self.feed(self._sample(230.0 + poll % 2 / 10, 0.0, 0.0))
+
     def _know(self, watts: float, amps: float) -> None:
         """Note what is true, whatever the meter shows."""
         self.amps = amps
@@ -185,7 +194,8 @@ class Play:
         if self.second > self.fault.at_s + WATCH_S + self.fault.figures.get("ramp_s", 0.0):
             return True
         wanted = EXPECTED[self.fault.kind]
-        return any(told.reason in wanted and told.second >= self.fault.at_s for told in self.told)
+        ends = [told for told in self.told if told.kind in _DECIDES]
+        return any(told.reason in wanted and told.second >= self.fault.at_s for told in ends)
 
     def _disturbed(self, volts: float) -> float:
         fault = self.fault
