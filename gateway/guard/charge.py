@@ -178,9 +178,14 @@ def _zero(charge: Charge, limits: Limits) -> Finding | None:
 
 
 def _may_top_up(charge: Charge, rule: Unplugged, full: Full | None, held_ms: int) -> bool:
-    """Say whether a charger that has tapered is on stand-by, and its re-top may be to come."""
+    """Say whether a charger that has tapered is on stand-by, and its re-top may be to come.
+
+    A stand-by stays: what still falls is the end of a taper, of a small charger below a watt.
+    """
     if full is None or not charge.tapered or charge.sample_ms is None:
         return False
+    if charge.float_since_ms is not None:
+        held_ms = min(held_ms, charge.sample_ms - charge.float_since_ms)
     is_out = _lasted_ms(charge.nothing_since_ms, charge.sample_ms) >= rule.delay_s * 1000
     return not is_out and held_ms < min(full.delay_s * 1000, RETOP_MS)
 

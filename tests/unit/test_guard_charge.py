@@ -31,6 +31,7 @@ def played(course: Course, limits: Limits, *, every_s: int = 1) -> tuple[str | N
 
 BULK: Course = [(180, 2 * HOUR)]
 TAPER: Course = [(150, 600), (110, 600), (75, 600), (50, 600)]
+CREEPS: Course = [(2, 300), (0.95, 250), (0.75, 250), (0.55, 250), (0.4, 600)]
 
 COURSES: list[tuple[str, Course, str | None]] = [
     # Ends that are one
@@ -70,6 +71,7 @@ COURSES: list[tuple[str, Course, str | None]] = [
     ("lead-acid absorption goes on", [(80, HOUR), (13.3, 3 * HOUR)], None),
     ("the taper of a small charger", [(25, HOUR), (9, HOUR), (5, HOUR)], None),
     ("a small charger creeps", [(32, HOUR), *((2 - 0.2 * n, 600) for n in range(6))], None),
+    ("a small charger creeps on below a watt", [(26, HOUR), *CREEPS, (64, 20), (0.4, 600)], None),
     ("a re-top of a stand-by of 0.6 W", [*BULK, (20, 120), (0.6, 600), (64, 30), (0.6, 600)], None),
     ("long pre-charge above float", [(25, HOUR), *BULK], None),
     ("a spike, and the plug comes later", [(60, 2), (0, 1_500), *BULK], None),
