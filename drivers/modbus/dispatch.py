@@ -288,10 +288,14 @@ class Dispatcher:
         unit = self.units[device]
         if unit.cut_failed or unit.ready_s > self._time_s():
             return None
-        if self._spent and unit.health.misses >= SILENT_AFTER:
+        if self._spent and unit.health.misses >= SILENT_AFTER and self._somebody_answers:
             # no two time-outs in a row without a look at what the others draw
             return None
         return 0 if unit.health.misses == 0 else 1
+
+    @property
+    def _somebody_answers(self) -> bool:
+        return any(unit.health.misses < SILENT_AFTER for unit in self.units.values())
 
     def _ahead_rank(self, device: DeviceId) -> int | None:
         """As for a cut-off; but the gap after the answer at hand is not counted yet."""

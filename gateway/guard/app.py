@@ -75,25 +75,12 @@ class Guard:
         self.clock = clock or SystemClock()
         self.boot_id = str(uuid.uuid4())
         self.version = program_version()
-        settings = site.guard
-        keep = Keep(
-            minutes_days=settings.minutes_retention_days,
-            flights_days=settings.flights.retention_days,
-            flights_bytes=settings.flights.max_mb * 1024 * 1024,
-            largest_bytes=settings.journal_max_mb * 1024 * 1024,
-        )
-        self.journal = Journal(journal_path(state_dir), keep=keep)
+        self.journal = Journal(journal_path(state_dir), keep=_keep_of(site))
         with JournalReader(self.journal.path) as reader:
             self._past = past_of(
                 reader, site, self.clock.now(), version=self.version, boot_id=self.boot_id
             )
-        flights = Flights(
-            before_ms=settings.flights.before_s * 1000,
-            after_ms=settings.flights.after_s * 1000,
-            run=Run(site=site.id, version=self.version, boot_id=self.boot_id),
-            put=self.journal.put_flight,
-        )
-        self.counting = Counting(self.journal, flights, self.clock, self._on_samples)
+        self.counting = Counting(self.journal, self._flights(), self.clock, self._on_samples)
         self.recorder = FactRecorder(
             self.journal, self.clock, self._on_note, self.counting.on_entry
         )
@@ -138,6 +125,15 @@ class Guard:
         self._stop = asyncio.Event()
         self.control = ControlServer(
             state_dir, site.guard.socket_group, self._service(), self.journal
+        )
+
+    def _flights(self) -> Flights:
+        settings = self.site.guard.flights
+        return Flights(
+            before_ms=settings.before_s * 1000,
+            after_ms=settings.after_s * 1000,
+            run=Run(site=self.site.id, version=self.version, boot_id=self.boot_id),
+            put=self.journal.put_flight,
         )
 
     async def run(self) -> None:
@@ -319,6 +315,17 @@ class Guard:
         self.journal.put_urgent(Entry((stopped,)))
         if not await self.journal.close(DRAIN_S):
             log.error("the journal was not written to its end: %s", self.journal.state.detail)
+
+
+def _keep_of(site: Site) -> Keep:
+    """Say how much the journal keeps, and how long."""
+    settings = site.guard
+    return Keep(
+        minutes_days=settings.minutes_retention_days,
+        flights_days=settings.flights.retention_days,
+        flights_bytes=settings.flights.max_mb * 1024 * 1024,
+        largest_bytes=settings.journal_max_mb * 1024 * 1024,
+    )
 
 
 async def _for_ever(work: object, name: str) -> None:

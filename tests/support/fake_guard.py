@@ -111,14 +111,14 @@ class FakeGuard:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                while line := await reader.readline():
-                    request = parse_request(line.rstrip(b"\n"))
-                    tasks.create_task(
-                        self._answer(writer, request.id, request.method, request.params)
-                    )
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+            # who goes away in the middle of a line is done
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                async with asyncio.TaskGroup() as tasks:
+                    while line := await reader.readline():
+                        request = parse_request(line.rstrip(b"\n"))
+                        tasks.create_task(
+                            self._answer(writer, request.id, request.method, request.params)
+                        )
         finally:
             self._writers.discard(writer)
             if writer in self._followers:

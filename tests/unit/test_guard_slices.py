@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.core.ids import OutletId
 from gateway.guard.events import LeaseDurable, Renew, RequestOff, RequestOn
-from gateway.guard.model import Lease
 from gateway.guard.state import Phase
 from gateway.guard.turn import ACTIVE
-from tests.unit.test_guard_grid import SITE, Yard
+from tests.support.guarded_yard import SITE, Yard
 
 ALL_START_WITH_THEIR_LIMIT = SITE.replace("    start_w: 300\n", "")
 ABOVE = tuple(OutletId(f"n1-{n}") for n in (1, 2, 3))
@@ -63,16 +62,7 @@ class Play:
     def ask(self, name: OutletId, power_w: float) -> None:
         yard, outlet = self.yard, self.yard.fleet.outlets[name]
         self.asked += 1
-        lease = Lease(
-            id=f"lease-{self.asked}",
-            request_id=f"request-{self.asked}",
-            actor="t",
-            reason="test",
-            granted_ms=yard.clock.mono_ms,
-            granted_utc_ms=yard.clock.utc_ms,
-            until_ms=yard.clock.mono_ms + 600_000,
-            power_w=power_w,
-        )
+        lease = yard.lease(str(self.asked), power_w)
         if yard.grid.check(outlet, power_w) is None and outlet.feed(RequestOn(lease=lease)) is None:
             yard.watts[name] = power_w
             outlet.feed(LeaseDurable(lease_id=lease.id))

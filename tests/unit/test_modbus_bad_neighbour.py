@@ -192,24 +192,28 @@ class Neighbours(Line):
     def __init__(self) -> None:
         super().__init__(HEALTHY, random.Random(1), is_tcp=False)
         self.read_s: list[float] = []
+        self.off_s: list[float] = []
 
     def send(self, data: bytes) -> None:
-        if data[0] in GOOD and data[1] == 4:
-            self.read_s.append(asyncio.get_running_loop().time())
+        now_s = asyncio.get_running_loop().time()
+        if data[1] != 4:
+            self.off_s.append(now_s)
+        elif data[0] in GOOD:
+            self.read_s.append(now_s)
         super().send(data)
 
     def late_s(self, unit: int) -> float | None:
         return None if unit in DEAD else 0.0
 
 
-async def _longest_unseen_ms() -> float:
-    """Give the longest time between two reads of good units while dead ones have to be cut off."""
+async def _cut_the_dead(*units: int, known_s: float) -> tuple[float, Neighbours]:
+    """Cut dead units off after ``known_s``, for half a minute; give when that began."""
     bus, line, sink = replace(SERIAL, poll_ms=0), Neighbours(), Insisting()
     sink.insists = tuple(f"m{unit}-" for unit in DEAD)
     loop = asyncio.get_running_loop()
     sink.bus = driver = ModbusBus(
         bus,
-        module_site(bus, *GOOD, *DEAD),
+        module_site(bus, *units),
         sink,
         LoopClock(),
         open_link=lambda: line,
@@ -218,18 +222,28 @@ async def _longest_unseen_ms() -> float:
         rng=random.Random(1),
     )
     owner = asyncio.create_task(driver.run(), name="bus")
-    await asyncio.sleep(5)  # the dead ones are known to be
+    await asyncio.sleep(known_s)
     since_s = loop.time()
     for unit in DEAD:
         driver.switch_off(OutletId(f"m{unit}-1"), urgent=True)
     await asyncio.sleep(30)
     owner.cancel()
     await asyncio.wait([owner])
-    lately = [at_s for at_s in line.read_s if at_s >= since_s]
-    return max((b - a) * 1_000 for a, b in pairwise(lately))
+    return since_s, line
 
 
 def test_cut_offs_that_dead_devices_owe_leave_time_to_see_what_the_others_draw() -> None:
     read_ms = (8 + 5 + 2 * 44 + 2 * 3.5) * CHARACTER_S * 1_000 + TURNAROUND_S * 1_000
+    since_s, line = run_virtually(_cut_the_dead(*GOOD, *DEAD, known_s=5))
+    lately = [at_s for at_s in line.read_s if at_s >= since_s]
+    unseen_ms = max((b - a) * 1_000 for a, b in pairwise(lately))
     # a quarantined one is asked now and then whether it is back: one time-out more
-    assert run_virtually(_longest_unseen_ms()) <= 2 * TIMEOUT_MS + read_ms + 2 * SLACK_MS
+    assert unseen_ms <= 2 * TIMEOUT_MS + read_ms + 2 * SLACK_MS
+
+
+def test_where_nobody_answers_cut_offs_wait_for_no_look() -> None:
+    # silent since two rounds, and not quarantined yet; perhaps they hear, and can't be heard
+    known_s = (2 * len(DEAD) + 0.5) * TIMEOUT_MS / 1_000
+    since_s, line = run_virtually(_cut_the_dead(*DEAD, known_s=known_s))
+    took_ms = (line.off_s[len(DEAD) - 1] - since_s) * 1_000
+    assert took_ms <= len(DEAD) * (TIMEOUT_MS + SLACK_MS)

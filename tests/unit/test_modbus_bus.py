@@ -46,6 +46,13 @@ TWO: dict[str, Any] = {
 ASK1 = "> 01 04 00 00 00 05 *"
 ASK2 = "> 02 04 00 00 00 05 *"
 OFF = "00 00 00 00 08 fc"
+ONE_BY_ONE = """
+> 01 05 00 00 00 00 *
+< 01 05 00 00 00 00 *
+> 01 05 00 01 00 00 *
+< 01 05 00 01 00 00 *
+"""
+"""The two outlets of a module go off by two writes."""
 DONE, FAILED, DROPPED = WriteResult.DONE, WriteResult.FAILED, WriteResult.DROPPED
 
 
@@ -364,16 +371,14 @@ def test_without_fc0f_each_relay_gets_a_write_of_its_own() -> None:
         {ASK1}
         < {says(1)}
         ! cut m1-1 m1-2
-        > 01 05 00 00 00 00 *
-        < 01 05 00 00 00 00 *
-        > 01 05 00 01 00 00 *
-        < 01 05 00 01 00 00 *
+        {ONE_BY_ONE}
         = 50ms
         """,
     )
 
 
-def test_a_module_that_does_not_know_fc0f_is_switched_relay_by_relay() -> None:
+@pytest.mark.parametrize("code", ["01", "02", "03"])
+def test_a_module_that_declines_fc0f_is_switched_relay_by_relay(code: str) -> None:
     stage = play(
         LINE,
         two(1),
@@ -382,11 +387,8 @@ def test_a_module_that_does_not_know_fc0f_is_switched_relay_by_relay() -> None:
         < {says(1)}
         ! cut m1-1 m1-2
         > 01 0f 00 00 00 02 01 00 *
-        < 01 8f 01 *
-        > 01 05 00 00 00 00 *
-        < 01 05 00 00 00 00 *
-        > 01 05 00 01 00 00 *
-        < 01 05 00 01 00 00 *
+        < 01 8f {code} *
+        {ONE_BY_ONE}
         = 50ms
         """,
     )
@@ -405,10 +407,7 @@ def test_an_on_behind_offs_that_are_sent_again_one_by_one_is_not_forgotten() -> 
         > 01 0f 00 00 00 02 01 00 *
         ! on m1-2
         < 01 8f 01 *
-        > 01 05 00 00 00 00 *
-        < 01 05 00 00 00 00 *
-        > 01 05 00 01 00 00 *
-        < 01 05 00 01 00 00 *
+        {ONE_BY_ONE}
         > 01 05 00 01 ff 00 *
         < 01 05 00 01 ff 00 *
         = 50ms

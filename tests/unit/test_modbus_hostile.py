@@ -6,8 +6,6 @@ import asyncio
 import random
 from collections.abc import Callable
 
-import pytest
-
 from drivers.modbus.bus import ModbusBus
 from drivers.modbus.pause import LoopPause
 from gateway.config import RtuBus
@@ -69,27 +67,6 @@ def test_a_line_that_comes_back_after_long_is_tried_each_second_for_an_off() -> 
         return loop.time() - back_s
 
     assert run_virtually(main()) < 2.0
-
-
-@pytest.mark.parametrize("code", ["02", "03"])
-def test_a_module_that_declines_a_joined_write_is_switched_relay_by_relay(code: str) -> None:
-    stage = play(
-        LINE,
-        two(1),
-        f"""
-        {ASK1}
-        < {says(1)}
-        ! cut m1-1 m1-2
-        > 01 0f 00 00 00 02 01 00 *
-        < 01 8f {code} *
-        > 01 05 00 00 00 00 *
-        < 01 05 00 00 00 00 *
-        > 01 05 00 01 00 00 *
-        < 01 05 00 01 00 00 *
-        = 50ms
-        """,
-    )
-    assert stage.recorder.writes == [("m1-1", False, DONE), ("m1-2", False, DONE)]
 
 
 def test_a_busy_module_is_asked_jointly_again() -> None:
