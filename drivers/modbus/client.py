@@ -270,8 +270,8 @@ def explain_tcp(bus: TcpBus | ConverterBus, err: OSError) -> str:
 
 
 def _host_of(bus: TcpBus | ConverterBus) -> str:
-    """Say where a host's name is written: a bus that no site file names is called as its host."""
-    return "it" if bus.id.startswith(bus.host) else f"`host` of bus {bus.id}"
+    """Say where a host's name is written: a bus that no site file names is called as its place."""
+    return "it" if bus.host in bus.id else f"`host` of bus {bus.id}"
 
 
 def explain_serial(bus: RtuBus, err: OSError) -> str:

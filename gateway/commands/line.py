@@ -82,14 +82,23 @@ def say_it_once() -> None:
 
 
 def refuse_while_guarded(settings: Settings, bus: Bus) -> None:
-    """Raise Refused while a guard of this machine holds the line: two masters would collide."""
+    """Raise Refused while a guard of this machine holds the line: two masters would collide.
+
+    Raises CorrectInput where one runs and nobody says of which site.
+    """
     try:
         pid = guard_pid(settings.socket())
     except CorrectInput:
         return  # no site file: no guard that could be known; a serial port is locked by its user
     if pid is None:
         return
-    if any(_same(bus, other) for other in settings.site().buses):
+    try:
+        site = settings.site()
+    except CorrectInput as err:
+        raise CorrectInput(
+            f"a guard (pid {pid}) runs here, and may hold {where(bus)}: {err}"
+        ) from err
+    if any(_same(bus, other) for other in site.buses):
         raise Refused(
             f"the guard (pid {pid}) holds {where(bus)}: stop it first, as two masters collide "
             "(what it reads: pilegate outlets)",

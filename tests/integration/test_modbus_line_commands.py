@@ -367,6 +367,12 @@ def test_a_line_that_a_guard_holds_is_left_alone(
             assert (status, out) == (Exit.FAILED, "")
             assert err.startswith(f"pilegate: the guard (pid {pid}) holds ")
             assert err.count("\n") == 1
+        # nobody says of which site the guard is, so the line may be its own
+        state = ("--state-dir", str(place.state))
+        status, out, err = said(capsys, *state, "scan-bus", place.line, "--units", "3")
+        assert (status, out) == (Exit.WRONG_INPUT, "")
+        assert err.startswith(f"pilegate: a guard (pid {pid}) runs here, and may hold ")
+        assert "--site" in err
         # another line is nobody's
         status, _, err = said(capsys, *site, "scan-bus", "127.0.0.1:1", "--units", "3")
         assert "refuses the connection" in err

@@ -36,6 +36,13 @@ def test_a_connection_that_fails_says_what_to_do(err: OSError, words: str) -> No
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("named", ["shed-7:502", "rtu://shed-7:502"])
+def test_a_place_of_the_command_line_is_not_called_a_key_of_a_site_file(named: str) -> None:
+    bus = TcpBus(id=BusId(named), host="shed-7", port=502)
+    line = explain_tcp(bus, socket.gaierror(-2, "Name or service not known"))
+    assert line == "shed-7:502: the name is not known: correct it, or the name server"
+
+
 @pytest.mark.parametrize(
     ("err", "words"),
     [
