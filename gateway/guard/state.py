@@ -168,8 +168,12 @@ class Still(NamedTuple):
     """How often it has moved at light load."""
     longest_ms: int = 0
     """The longest time it stood in between."""
-    quietest_ms: int = 0
-    """The longest time that voltage, current and power all stood until one moved by a digit."""
+    mains_moves: int = 0
+    """How often it has moved by more than a load so small can move it: by the mains."""
+    mains_longest_ms: int = 0
+    """The longest time it stood at such a load."""
+    stood_w: float = 0.0
+    """The highest power at which voltage, current and power all stood long, and moved again."""
 
 
 class OutletState(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.guard.limits import FrozenMeter
 from gateway.guard.model import Sample
 from gateway.guard.sampling import newer
@@ -26,7 +28,7 @@ class Meter:
                 at_ms=self.at_ms,
                 utc_ms=self.at_ms,
                 power_w=power_w,
-                current_a=round(power_w / voltage_v, 2),
+                current_a=round(power_w / voltage_v, 2) if voltage_v else 0.0,
                 voltage_v=voltage_v,
             )
             before, self.measured = self.measured, newer(self.measured, sample)
@@ -85,13 +87,50 @@ def test_a_meter_that_never_stood_is_frozen_at_a_low_power_too() -> None:
     assert meter.is_frozen
 
 
-def test_a_stand_that_ended_in_a_step_does_not_make_a_meter_quiet() -> None:
-    # A meter that froze for a while, and came back when the load was another.
+def test_a_meter_that_stood_at_full_power_may_stand_at_less() -> None:
+    # Not one digit moved by itself, at the plateau and in a pause: so may the absorption.
     meter = Meter()
+    meter.shows(320.3, 234.1, seconds=230)
+    meter.shows(3.5, 236.9, seconds=190)
+    meter.shows(320.3, 234.1, seconds=30)
+    meter.shows(53.4, 236.4, seconds=3_600)
+    assert not meter.is_frozen
+
+
+def moving(meter: Meter, power_w: float, volts: float, seconds: int) -> None:
+    """Let the mains move by half a volt."""
+    for second in range(seconds):
+        meter.shows(power_w, volts + second % 2 / 2)
+
+
+@pytest.mark.parametrize("power_w", [1.5, 9.0, 40.0])
+def test_on_mains_that_move_a_meter_that_freezes_is_told_whatever_it_shows(power_w: float) -> None:
+    meter = Meter()
+    moving(meter, 0.0, 168.1, seconds=60)
+    moving(meter, 300.0, 167.5, seconds=60)
+    meter.shows(power_w, 168.6, seconds=600)
+    assert not meter.is_frozen
+    meter.shows(power_w, 168.6, seconds=2)
+    assert meter.is_frozen
+
+
+def test_a_meter_that_freezes_now_and_then_is_told_when_it_is_for_longer_than_ever() -> None:
+    meter = Meter()
+    moving(meter, 90.2, 188.1, seconds=60)
     meter.shows(90.2, 188.1, seconds=400)
-    for step in range(60):
-        meter.shows(15.0 + step % 2 / 10, 188.7, seconds=2)
-    meter.shows(15.0, 188.7, seconds=602)
+    moving(meter, 90.2, 188.1, seconds=60)
+    meter.shows(15.0, 188.7, seconds=1_500)
+    assert not meter.is_frozen
+    meter.shows(15.0, 188.7, seconds=150)
+    assert meter.is_frozen
+
+
+def test_without_mains_nothing_is_learnt_of_how_they_move() -> None:
+    meter = Meter()
+    moving(meter, 0.0, 230.1, seconds=60)
+    meter.shows(0.0, 0.0, seconds=7_200)
+    moving(meter, 0.0, 230.1, seconds=5)
+    meter.shows(4.0, 230.1, seconds=602)
     assert meter.is_frozen
 
 
