@@ -46,6 +46,8 @@ CHARGER_FACTOR = 0.97
 """Between the two a power factor says nothing: meters are off by a hundredth."""
 LEAP_SHARE = 0.25
 """A step of more is no ripple: a charger that changes its packs, or goes to its next stage."""
+BACK_MS = 3_000
+"""Nor is a step so soon after it waited: it is on its way up."""
 ENOUGH = 4
 """Samples that a judgement needs."""
 
@@ -78,6 +80,8 @@ class Plugged(NamedTuple):
     """When power was first seen; None: nothing is plugged in."""
     seen_ms: int = 0
     """When it was last there, if only waiting."""
+    waited_ms: int = 0
+    """When it last waited."""
     sample_ms: int = 0
     samples: int = 0
     level_w: float = 0.0
@@ -109,9 +113,9 @@ def follow(plugged: Plugged, sample: Sample) -> Plugged:
     if power_w < GONE_W:
         if at_ms - plugged.seen_ms >= GONE_MS:
             return Plugged()
-        return plugged._replace(sample_ms=at_ms)
+        return plugged._replace(sample_ms=at_ms, waited_ms=at_ms)
     if power_w < SEEN_W:
-        return plugged._replace(seen_ms=at_ms, sample_ms=at_ms)
+        return plugged._replace(seen_ms=at_ms, sample_ms=at_ms, waited_ms=at_ms)
     since_ms, before_w = plugged.since_ms, plugged.power_w
     elapsed_ms = at_ms - plugged.sample_ms
     share = min(1.0, elapsed_ms / LEVEL_MS) if plugged.samples > 1 else 1.0
@@ -139,7 +143,7 @@ def _settled(plugged: Plugged, before_w: float, power_w: float, elapsed_ms: int)
     steady_w = plugged.steady_w + (power_w - plugged.steady_w) * share
     plugged = plugged._replace(steady_w=steady_w, highest_w=max(plugged.highest_w, steady_w))
     step = (power_w - before_w) / max(power_w, before_w)
-    if abs(step) > LEAP_SHARE:
+    if abs(step) > LEAP_SHARE or plugged.sample_ms - plugged.waited_ms <= BACK_MS:
         return plugged
     return plugged._replace(
         steps=plugged.steps + 1,

@@ -203,10 +203,11 @@ def _stranger(turn: Turn) -> Finding | None:
             turn.drop_hold(Reason.WRONG_APPLIANCE)
         return None
     if since_ms is None:
-        # A load that grows above the limit later is strange from then on, any other from its first
-        # sample: polls that are lost while it takes four to judge delay nothing.
-        grown = found.level_w > rule.above_w and state.plugged.samples > load.ENOUGH
-        since_ms = at_ms if grown else state.plugged.since_ms or at_ms
+        # A load that becomes strange later is so from then on, any other from its first sample:
+        # polls that are lost while it takes four to judge delay nothing.
+        seen_ms = state.plugged.since_ms or at_ms
+        is_late = found.level_w > rule.above_w or at_ms - seen_ms > rule.delay_s * 1000
+        since_ms = at_ms if is_late and state.plugged.samples > load.ENOUGH else seen_ms
         holds = MappingProxyType({**state.holds, Reason.WRONG_APPLIANCE: since_ms})
         turn.state = state._replace(holds=holds)
     if at_ms - since_ms < rule.delay_s * 1000:

@@ -215,6 +215,30 @@ def test_a_corrected_charger_without_a_soft_start_is_no_appliance_by_a_digit() -
     assert machine.reasons(FactKind.OUTLET_ALARM) == []
 
 
+def test_a_charger_on_its_way_up_from_a_pause_is_no_motor() -> None:
+    machine = Machine()
+    machine.switch_on()
+    for power_w in [*[480.0] * 60, *[5.4] * 20, 362.0, 478.0, *[480.0] * 30]:
+        machine.sample(power_w, current_a=round(power_w / 230.0 / 0.52, 2))
+    assert machine.reasons(FactKind.OUTLET_ALARM) == []
+
+
+def test_what_becomes_strange_later_is_told_after_the_rules_delay_from_then() -> None:
+    machine = Machine()
+    machine.switch_on()
+    for _ in range(60):
+        machine.sample(500.0, current_a=round(500.0 / 230.0 / 0.6, 2))
+    first: dict[str, int] = {}
+    for second in range(60):
+        power_w = 440.0 if second % 2 else 500.0
+        machine.sample(power_w, current_a=round(power_w / 230.0 / 0.6, 2))
+        if judge(machine.state.plugged, WrongAppliance()).kind is Kind.APPLIANCE:
+            first.setdefault("judged", second)
+        if machine.reasons(FactKind.OUTLET_ALARM):
+            first.setdefault("told", second)
+    assert first["told"] - first["judged"] == WrongAppliance().delay_s
+
+
 def test_random_chargers_are_not_taken_for_appliances() -> None:
     rng = random.Random(7)
     for _ in range(300):
