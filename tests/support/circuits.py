@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from gateway.config import Amount, Circuit, Policy, Restart
+from gateway.config import Amount, Circuit, Policy
 from gateway.core.ids import CircuitId, OutletId
 from gateway.guard.circuit_load import Feed, Scene, Stage, Tree, Usage, draws, trees_of
 from gateway.guard.circuit_state import Decisions, TreeState
@@ -16,6 +16,8 @@ from gateway.guard.circuits import step
 VOLTS = 230.0
 DARK_V = 50.0
 """Below it nothing draws."""
+OUTLETS = ("a", "b", "c", "d")
+"""Those of a yard of one circuit."""
 
 
 def circuit(name: str, *outlets: str, parent: str | None = None, **said: Any) -> Circuit:
@@ -150,4 +152,21 @@ class Yard:
         self.feeds[name] = feed
 
 
-__all__ = ["Amount", "Policy", "Restart", "Yard", "circuit", "tree_of", "watts"]
+def yard(power_w: float = 1_000, policy: Policy = Policy.LATEST_FIRST, **said: Any) -> Yard:
+    """Make a yard of one circuit."""
+    top = circuit("top", *OUTLETS, power_w=power_w, policy=policy, delay_s=10, **said)
+    return Yard(tree_of(top))
+
+
+def started(policy: Policy = Policy.LATEST_FIRST, **said: Any) -> Yard:
+    """Three outlets that draw 300 W each, settled, on a circuit of 1000 W."""
+    found = yard(policy=policy, **said)
+    found.would_w = dict.fromkeys(OUTLETS, 300.0)
+    if "meter" in said:
+        found.others_w = {"top": 0.0}
+    for outlet in ("a", "b", "c"):
+        found.ask(outlet)
+        found.step()
+    found.steps(6)
+    assert found.running == ["a", "b", "c"]
+    return found
