@@ -15,16 +15,15 @@ from tests.support.modbus_peer import CLOSE, registers, rtu, rtu_request, tcp_pe
 from tests.support.modbus_site import Recorder
 from tests.support.modbus_wires import (
     LIE,
+    PATIENT_MS,
     RIGHT,
     RTU_LIES,
+    TIMEOUT_MS,
     honest,
     running,
     until,
     voltages,
 )
-
-TIMEOUT_MS = 60
-PATIENT_MS = 10_000
 
 
 def line(port: int, timeout_ms: int = PATIENT_MS) -> ConverterBus:

@@ -13,10 +13,9 @@ import pytest
 from gateway.config import RtuBus
 from gateway.core.ids import BusId, OutletId
 from gateway.guard.model import BusState, DeviceState, WriteResult
-from tests.integration.test_modbus_wire import TIMEOUT_MS, net
 from tests.support.modbus_peer import PtyPeer, registers, rtu, tcp
 from tests.support.modbus_site import Recorder
-from tests.support.modbus_wires import LIE, RIGHT, honest, running, until, voltages
+from tests.support.modbus_wires import LIE, RIGHT, TIMEOUT_MS, honest, net, running, until, voltages
 
 WATCHED_S = 2.0
 MOST_OPENINGS = 6

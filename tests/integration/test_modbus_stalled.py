@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvloop
 
 from drivers.modbus.client import (
     LEAST_UNACKED_MS,
@@ -21,19 +20,13 @@ from drivers.modbus.client import (
 )
 from gateway.config import ConverterBus, TcpBus
 from gateway.core.ids import BusId
+from tests.support.loops import Loop, on_either_loop
 from tests.support.modbus_wires import until
 
 ON = bytes.fromhex("0007 0000 0006 01 05 0003 FF00")
 BEFORE = bytes(100_000)
 """More than the far end has room for: what comes behind waits in this system."""
 Bus = TcpBus | ConverterBus
-Loop = Callable[[Any], Any]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Loop:
-    """Run on either event loop."""
-    return uvloop.run if request.param == "uvloop" else asyncio.run
 
 
 def gateway(port: int, timeout_ms: int | None = 100) -> TcpBus:
@@ -94,6 +87,7 @@ async def take_all(peer: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("make", [gateway, converter])
+@on_either_loop
 def test_an_on_that_is_not_taken_in_time_never_arrives(
     run: Loop, make: Callable[[int], Bus]
 ) -> None:
@@ -106,6 +100,7 @@ def test_an_on_that_is_not_taken_in_time_never_arrives(
     run(main())
 
 
+@on_either_loop
 def test_an_on_on_a_connection_that_was_given_up_never_arrives(run: Loop) -> None:
     async def main() -> None:
         async with stalled(gateway) as (link, peer, told):
@@ -119,6 +114,7 @@ def test_an_on_on_a_connection_that_was_given_up_never_arrives(run: Loop) -> Non
     run(main())
 
 
+@on_either_loop
 def test_a_connection_on_which_nothing_waits_ends_in_order(run: Loop) -> None:
     async def main() -> None:
         accepted = asyncio.Event()

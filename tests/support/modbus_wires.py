@@ -8,12 +8,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from drivers.modbus.bus import ModbusBus
-from gateway.config import Bus
+from gateway.config import Bus, TcpBus
 from gateway.core.clock import SystemClock
-from tests.support.modbus_peer import registers, rtu
+from gateway.core.ids import BusId, OutletId
+from gateway.guard.model import Sample, WriteResult
+from tests.support.modbus_peer import Peer, registers, rtu
 from tests.support.modbus_site import REF10, Recorder, module_site, profile
 
 BOUND_S = 30.0
+TIMEOUT_MS = 60
+PATIENT_MS = 10_000
+"""Where every request is answered: no answer is late because this machine stood still."""
 RIGHT, LIE = {2: 2_300}, {2: 9_999, 0: 0xFFFF}
 KIND = profile(
     REF10,
@@ -49,6 +54,10 @@ RTU_LIES: dict[str, tuple[RtuLie, str | None]] = {
 }
 
 
+def net(port: int, timeout_ms: int = TIMEOUT_MS) -> TcpBus:
+    return TcpBus(id=BusId("net"), host="127.0.0.1", port=port, poll_ms=20, timeout_ms=timeout_ms)
+
+
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(BOUND_S):
         while not true():
@@ -78,3 +87,23 @@ def voltages(recorder: Recorder) -> set[float | None]:
 
 def honest(pdu: bytes) -> bytes:
     return registers(pdu, RIGHT) if pdu[0] == 4 else pdu[:5]
+
+
+class Cutter(Recorder):
+    driver: ModbusBus | None = None
+
+    def on_sample(self, outlet_id: OutletId, sample: Sample) -> None:
+        super().on_sample(outlet_id, sample)
+        if self.driver is not None and sample.frequency_hz == 55.0:
+            self.driver.switch_off(outlet_id, urgent=True)
+
+
+async def cut_over(peer: Peer, driver: ModbusBus, cutter: Cutter, start: int) -> None:
+    """See that the requests after the telling answer are the cut-off and then a poll."""
+    cutter.driver = driver
+    await until(lambda: any(not wanted_on for _, wanted_on, _ in cutter.writes))
+    functions = [request[start] for request in peer.asked]
+    # On a connection the first leaves at once, alone; on a line both go in one write.
+    at = next(place for place, function in enumerate(functions) if function in (5, 15))
+    assert functions[at - 1] == 4
+    assert cutter.writes[0] == ("m1-1", False, WriteResult.DONE)
