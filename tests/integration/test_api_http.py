@@ -24,8 +24,8 @@ from gateway.serve import http
 from gateway.serve.app import Serve
 from gateway.serve.http import listen_on, make_server, split_listen
 from gateway.serve.tokens import Role
-from tests.integration.test_serve_delivery import life, until
 from tests.support.fake_guard import FakeGuard
+from tests.support.serve_life import life, until
 from tests.support.shed import small_site
 
 ON = {

@@ -31,8 +31,8 @@ from gateway.serve.tokens import Role
 from gateway.storage.base import Base
 from gateway.storage.engine import Database, open_database, resolve_url
 from gateway.storage.migrate import migrate
-from tests.integration.test_serve_delivery import CALLER, order
 from tests.support.fake_guard import FakeGuard
+from tests.support.serve_life import CALLER, order
 from tests.support.shed import small_site
 
 
