@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from gateway.core.errors import NotKnown, Refused
 from gateway.guard.control import ControlServer
@@ -38,6 +40,8 @@ from gateway.link.requests import (
     TargetRequest,
     Verdict,
 )
+
+ON: dict[str, Any] = {"outlet": "o0000", "for_s": 60, "actor": "ann", "reason": "test"}
 
 
 def view(outlet: str, **fields: Any) -> OutletView:
@@ -214,3 +218,20 @@ class Raw:
 
     async def close(self) -> None:
         self.writer.transport.abort()
+
+
+Act = Callable[[Path, RememberingService], Awaitable[None]]
+
+
+def play(tmp_path: Path, act: Act, *, outlets: int = 3, with_uvloop: bool = True) -> None:
+    """Let somebody act on a socket that answers."""
+
+    async def main() -> None:
+        service = RememberingService.of(outlets)
+        service.gate.set()
+        async with asyncio.timeout(60), listening(tmp_path, service) as (path, _):
+            await act(path, service)
+
+    factory = uvloop.new_event_loop if with_uvloop else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
