@@ -1,19 +1,11 @@
-"""The MQTT driver against a real broker: sampled, switched, lost and found again."""
+"""Plugs at a real broker: sampled, switched, and what is heard that is no sample."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import resource
-import shutil
-import signal
-import socket
-import ssl
-import struct
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiomqtt
@@ -23,16 +15,12 @@ from drivers import BUSES
 from drivers.mqtt import bus as bus_module
 from drivers.mqtt import plug as plug_module
 from drivers.mqtt.bus import MqttPlugs
-from drivers.mqtt.link import BrokerLink, LinkLost
-from drivers.mqtt.sockets import UNACKED_MS
-from gateway.config import MqttBus, MqttDevice, MqttTls
 from gateway.core.clock import SystemClock
 from gateway.core.ids import OutletId
 from gateway.guard.model import BusState, DeviceState, Sample, WriteResult
 from tests.support.modbus_site import Recorder
+from tests.support.mqtt_driving import N2, NEEDS_BROKER, Native, bus_is, driving, states
 from tests.support.mqtt_site import (
-    MOSQUITTO,
-    WITHIN_S,
     device,
     free_port,
     mosquitto,
@@ -43,13 +31,9 @@ from tests.support.mqtt_site import (
     until,
 )
 
-pytestmark = [
-    pytest.mark.mosquitto,
-    pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto on this machine"),
-]
+pytestmark = NEEDS_BROKER
 
 T1 = OutletId("t1-1")
-N2 = OutletId("n-2")
 
 
 class Tasmota:
@@ -90,36 +74,6 @@ class Tasmota:
         ]
 
 
-class Native:
-    def __init__(self) -> None:
-        self.relays = dict.fromkeys(range(1, 5), False)
-        self.timers: dict[int, int] = {}
-        self.refuses = False
-
-    def __call__(self, topic: str, payload: str) -> list[tuple[str, str]]:
-        message = json.loads(payload)
-        if topic.endswith("/ask"):
-            return [("pilegate/n/telemetry", self.telemetry())]
-        result = "refused" if self.refuses else "done"
-        if not self.refuses:
-            if "relay_on" in message:
-                self.relays[message["channel"]] = message["relay_on"]
-            if "for_s" in message:
-                self.timers[message["channel"]] = message["for_s"]
-        ack = {"id": message["id"], "result": result, "detail": "too hot"}
-        return [("pilegate/n/ack", json.dumps(ack)), ("pilegate/n/state", self.telemetry())]
-
-    def telemetry(self) -> str:
-        return json.dumps(
-            {
-                "outlets": [
-                    {"channel": channel, "relay_on": is_on, "power_w": 10.5 * is_on}
-                    for channel, is_on in self.relays.items()
-                ]
-            }
-        )
-
-
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
     number = free_port()
@@ -132,23 +86,6 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer is late and no plug is silent because this machine stood still."""
     monkeypatch.setattr(plug_module, "SPARE_MS", 20_000)
     monkeypatch.setattr(plug_module, "LEAST_SILENT_MS", 20_000.0)
-
-
-@asynccontextmanager
-async def driving(bus: MqttBus, *plugs: MqttDevice) -> AsyncIterator[tuple[MqttPlugs, Recorder]]:
-    recorder = Recorder()
-    driver = BUSES["mqtt"](bus, plug_site(bus, *plugs), recorder, SystemClock())
-    assert isinstance(driver, MqttPlugs)
-    running = asyncio.create_task(driver.run())
-    try:
-        yield driver, recorder
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-
-
-def states(recorder: Recorder, device_id: str) -> list[DeviceState]:
-    return [state for name, state, _ in recorder.devices if name == device_id]
 
 
 @pytest.mark.usefixtures("_patient")
@@ -193,58 +130,6 @@ def test_a_tasmota_plug_and_a_native_module_are_sampled_and_switched(port: int) 
             native.refuses = True
             driver.switch_off(N2, urgent=True)
             await until(lambda: recorder.writes[-1] == ("n-2", False, WriteResult.FAILED))
-
-    asyncio.run(story())
-
-
-def bus_is(recorder: Recorder, *states: BusState) -> bool:
-    return bool(recorder.buses) and recorder.buses[-1][1] in states
-
-
-def detail(recorder: Recorder) -> str:
-    return recorder.buses[-1][2]
-
-
-def test_a_broker_that_is_away_makes_its_plugs_silent_and_gets_the_offs_first(
-    tmp_path: Path,
-) -> None:
-    port = free_port()
-
-    async def story() -> None:
-        bus = mqtt_bus(port)
-        native = Native()
-        async with driving(bus, plug("n", "pilegate-native")) as (driver, recorder):
-            await until(lambda: bus_is(recorder, BusState.LOST))
-            assert (
-                detail(recorder) == f"127.0.0.1:{port} refuses connections: is the broker running?"
-            )
-            assert recorder.devices[-1][:2] == ("n", DeviceState.SILENT)
-            driver.switch_on(N2, 60_000)
-            await until(lambda: recorder.writes == [("n-2", True, WriteResult.DROPPED)])
-
-            with mosquitto(tmp_path, port) as broker:
-                await reachable(port)
-                async with device(port, ["pilegate/n/command", "pilegate/n/ask"], native):
-                    await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
-                    driver.switch_on(N2, 60_000)
-                    await until(lambda: native.relays[2])
-                    broker.kill()
-                    await until(lambda: states(recorder, "n")[-1:] == [DeviceState.SILENT])
-            driver.switch_off(N2, urgent=True)
-            await until(lambda: recorder.writes[-1] == ("n-2", False, WriteResult.FAILED))
-            assert native.relays[2]
-
-            with mosquitto(tmp_path, port):
-                await reachable(port)
-                async with device(port, ["pilegate/n/command", "pilegate/n/ask"], native) as module:
-                    await until(lambda: bus_is(recorder, BusState.OPEN))
-                    for _ in range(20):  # as the guard does, until it is seen off
-                        if not native.relays[2]:
-                            break
-                        driver.switch_off(N2, urgent=True)
-                        await asyncio.sleep(1.0)
-                    assert not native.relays[2]
-                    assert all('relay_on":true' not in payload for _, payload in module.heard)
 
     asyncio.run(story())
 
@@ -349,79 +234,6 @@ def test_our_own_last_will_and_no_retained_command(port: int) -> None:
     asyncio.run(story())
 
 
-def test_a_wrong_password_and_a_missing_one_say_so(tmp_path: Path) -> None:
-    port = free_port()
-    users = tmp_path / "users"
-    subprocess.run(
-        ["mosquitto_passwd", "-b", "-c", str(users), "guard", "right"], check=True, timeout=60
-    )
-    (tmp_path / "wrong").write_text("wrong\n", encoding="utf-8")
-    (tmp_path / "right").write_text("right\n", encoding="utf-8")
-
-    async def lost(**changes: object) -> str:
-        bus = mqtt_bus(port, **changes)
-        async with driving(bus, plug("n", "pilegate-native")) as (_, recorder):
-            await until(lambda: bus_is(recorder, BusState.OPEN, BusState.LOST))
-            return detail(recorder)
-
-    async def story() -> None:
-        await reachable(port)
-        where = f"127.0.0.1:{port}"
-        assert await lost() == (
-            f"{where} does not let a client without a password in: add username of bus plugs"
-        )
-        assert await lost(username="guard", password_file=tmp_path / "wrong") == (
-            f"{where} does not let user 'guard' in: check username and password_file of bus plugs"
-        )
-        missing = tmp_path / "missing"
-        assert f"can't read password_file {missing}" in await lost(
-            username="guard", password_file=missing
-        )
-        assert await lost(username="guard", password_file=tmp_path / "right") == where
-
-    with mosquitto(tmp_path, port, f"password_file {users}"):
-        asyncio.run(story())
-
-
-def test_a_host_that_is_unknown_and_a_server_that_says_nothing() -> None:
-    async def story() -> None:
-        async with driving(
-            mqtt_bus(1, host="no-such-host.invalid"), plug("n", "pilegate-native")
-        ) as (
-            _,
-            recorder,
-        ):
-            await until(lambda: bus_is(recorder, BusState.LOST))
-            assert detail(recorder).startswith("host 'no-such-host.invalid' is unknown")
-        held: list[asyncio.StreamWriter] = []
-        server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with driving(mqtt_bus(port), plug("n", "pilegate-native")) as (_, recorder):
-            await until(lambda: bus_is(recorder, BusState.LOST))
-            assert "accepts the connection and says nothing" in detail(recorder)
-        for writer in held:
-            writer.close()
-        server.close()
-        await server.wait_closed()
-
-    asyncio.run(story())
-
-
-def test_a_client_id_that_another_client_takes(port: int) -> None:
-    async def story() -> None:
-        await reachable(port)
-        bus = mqtt_bus(port)
-        async with driving(bus, plug("n", "pilegate-native")) as (_, recorder):
-            for _ in range(bus_module.TAKEN_AFTER + 1):
-                await until(lambda: bus_is(recorder, BusState.OPEN))
-                async with aiomqtt.Client("127.0.0.1", port, identifier="guard"):
-                    await until(lambda: bus_is(recorder, BusState.LOST))
-            lost = [text for _, state, text in recorder.buses if state is BusState.LOST]
-            assert "another client may use the client_id 'guard'" in lost[-1]
-
-    asyncio.run(story())
-
-
 @pytest.mark.usefixtures("_patient")
 def test_topics_and_payloads_that_do_not_belong_are_counted(port: int) -> None:
     async def story() -> None:
@@ -494,95 +306,6 @@ def test_all_off_without_a_broker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(story())
 
 
-def test_a_server_that_speaks_something_else_is_named_and_left() -> None:
-    """After a proper CONNACK comes rubbish: it must neither spin nor end the driver."""
-    rng = random.Random(3)
-
-    async def rubbish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1_000)
-        writer.write(b"\x20\x02\x00\x00")
-        await reader.read(1_000)
-        writer.write(rng.randbytes(400))
-        with suppress(OSError):
-            await reader.read()
-        writer.close()
-
-    async def story() -> None:
-        server = await asyncio.start_server(rubbish, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with driving(mqtt_bus(port), plug("n", "pilegate-native")) as (driver, recorder):
-            await until(lambda: len({text for _, _, text in recorder.buses}) > 1)
-            await until(lambda: bus_is(recorder, BusState.LOST))
-            assert driver.stats().queue_depth == 0
-        server.close()
-
-    asyncio.run(story())
-
-
-@pytest.mark.ahead
-def test_a_broker_that_stops_in_the_middle_is_found_out(tmp_path: Path) -> None:
-    port = free_port()
-
-    async def story(broker: subprocess.Popen[bytes]) -> None:
-        await reachable(port)
-        bus = mqtt_bus(port, keepalive_s=5)
-        async with (
-            device(port, ["pilegate/n/command", "pilegate/n/ask"], Native()),
-            driving(bus, plug("n", "pilegate-native")) as (_, recorder),
-        ):
-            await until(lambda: states(recorder, "n")[-1:] == [DeviceState.ONLINE])
-            broker.send_signal(signal.SIGSTOP)
-            try:
-                await until(lambda: states(recorder, "n")[-1] is DeviceState.SILENT)
-                assert recorder.buses[-1][1] is BusState.OPEN
-                await until(lambda: bus_is(recorder, BusState.LOST))
-            finally:
-                broker.send_signal(signal.SIGCONT)
-            await until(lambda: states(recorder, "n")[-1] is DeviceState.ONLINE)
-
-    with mosquitto(tmp_path, port) as broker:
-        asyncio.run(story(broker))
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine")
-def test_tls_with_the_broker_s_authority_and_without(tmp_path: Path) -> None:
-    port = free_port()
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run(
-        [*made, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True, timeout=60
-    )
-
-    async def story() -> None:
-        await reachable(port)
-        native = Native()
-        secured = mqtt_bus(port, tls=MqttTls(ca=cert))
-        context = ssl.create_default_context(cafile=cert)
-        async with (
-            aiomqtt.Client("127.0.0.1", port, tls_context=context) as module,
-            driving(secured, plug("n", "pilegate-native")) as (driver, recorder),
-        ):
-            await until(lambda: bus_is(recorder, BusState.OPEN))
-            # More than one TLS record at once: none may be left lying.
-            for _ in range(200):
-                await module.publish("pilegate/n/telemetry", native.telemetry())
-            await until(lambda: len(recorder.samples) == 800)
-            driver.switch_off(N2, urgent=True)
-            assert driver.stats().errors == {}
-        async with driving(mqtt_bus(port, tls=MqttTls()), plug("n", "pilegate-native")) as (
-            _,
-            recorder,
-        ):
-            await until(lambda: bus_is(recorder, BusState.LOST))
-            assert "TLS fails (" in detail(recorder)
-            assert "check tls.ca and the host name" in detail(recorder)
-
-    lines = (f"certfile {cert}", f"keyfile {key}", "allow_anonymous true")
-    with mosquitto(tmp_path, port, *lines):
-        asyncio.run(story())
-
-
 class Cutting(Recorder):
     """A sink that cuts off within the sample, as the guard does."""
 
@@ -617,43 +340,6 @@ def test_a_cut_off_within_a_sample(port: int) -> None:
     asyncio.run(story())
 
 
-def test_rubbish_after_the_handshake_ends_each_connection() -> None:
-    ends: list[str] = []
-
-    async def meet(seed: int) -> None:
-        rng = random.Random(seed)
-
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1_000)
-            writer.write(b"\x20\x02\x00\x00")
-            rubbish = bytearray(rng.randbytes(rng.choice([2, 3, 20, 400])))
-            rubbish[0] = rng.choice([rubbish[0], 0x30, 0x32, 0x34, 0x40, 0x62, 0x90, 0xD0, 0x20])
-            rubbish[1] = rng.choice([rubbish[1], rng.randrange(20)])
-            writer.write(bytes(rubbish))
-            await asyncio.sleep(0.02)
-            writer.close()
-
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        link = BrokerLink(mqtt_bus(port), lambda *_: None)
-        try:
-            await link.open()
-            async with asyncio.timeout(WITHIN_S):
-                ends.append(await link.lost())
-        except LinkLost as err:
-            ends.append(str(err))
-        finally:
-            await link.close()
-            server.close()
-
-    async def story() -> None:
-        await asyncio.gather(*(meet(seed) for seed in range(40)))
-
-    asyncio.run(story())
-    assert len(ends) == 40
-    assert all(text.startswith("127.0.0.1:") for text in ends)
-
-
 def test_a_huge_message_costs_little_memory_and_no_connection(port: int) -> None:
     async def story() -> None:
         await reachable(port)
@@ -675,21 +361,5 @@ def test_a_huge_message_costs_little_memory_and_no_connection(port: int) -> None
             driver.switch_off(N2, urgent=True)
             await until(lambda: (N2, False, WriteResult.DONE) in recorder.writes)
             assert [state for _, state, _ in recorder.buses].count(BusState.LOST) == 0
-
-    asyncio.run(story())
-
-
-def test_a_connection_keeps_nothing_back_for_a_network_that_returns(port: int) -> None:
-    async def story() -> None:
-        await reachable(port)
-        link = BrokerLink(mqtt_bus(port), lambda *_: None)
-        await link.open()
-        assert link._client is not None
-        sock = link._client._client.socket()
-        assert isinstance(sock, socket.socket)
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNACKED_MS
-        linger = sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
-        assert struct.unpack("ii", linger) == (1, 0)
-        await link.close()
 
     asyncio.run(story())

@@ -1,0 +1,34 @@
+"""A small profile, and what loading it says when some of it is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import load_profile
+from gateway.config.profile import Profile
+from gateway.core.errors import CorrectFiles
+
+BASE = """\
+profile: test
+name: Test
+source: a document
+channels: 2
+values:
+  relay_on: {space: coil, address: 0, stride: 1}
+  current_a: {space: input, address: 4, stride: 1, scale: 0.01}
+relay: {style: coil, address: 0}
+"""
+
+
+def load(tmp_path: Path, text: str) -> Profile:
+    path = tmp_path / "test.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_profile(path)
+
+
+def refused(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(CorrectFiles) as caught:
+        load(tmp_path, text)
+    return [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
