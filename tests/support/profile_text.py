@@ -1,14 +1,11 @@
-"""A small profile, and what loading it says when some of it is changed."""
+"""A small profile, which tests change here and there."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from gateway.config import load_profile
 from gateway.config.profile import Profile
-from gateway.core.errors import CorrectFiles
 
 BASE = """\
 profile: test
@@ -26,9 +23,3 @@ def load(tmp_path: Path, text: str) -> Profile:
     path = tmp_path / "test.yaml"
     path.write_text(text, encoding="utf-8")
     return load_profile(path)
-
-
-def refused(tmp_path: Path, text: str) -> list[str]:
-    with pytest.raises(CorrectFiles) as caught:
-        load(tmp_path, text)
-    return [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
