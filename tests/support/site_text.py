@@ -32,6 +32,7 @@ stations:
           - {id: c2, device: d1}
           - {id: n1-3, name: Third, limits: {}}
 """
+PILE = "stations[0].piles[0]"
 
 
 def load(tmp_path: Path, text: str) -> Site:
@@ -52,3 +53,19 @@ def with_lines(changes: dict[int, str]) -> str:
         indent = len(lines[number - 1]) - len(lines[number - 1].lstrip())
         lines[number - 1] = "\n".join(" " * indent + part for part in line.split("\n"))
     return "\n".join(lines) + "\n"
+
+
+def check_refused(tmp_path: Path, changes: dict[int, str], expected: list[str]) -> None:
+    """See that the changed file has exactly these problems, or none: each in a line that begins so.
+
+    ``PILE`` stands for the path of the only pile.
+    """
+    text = with_lines(changes)
+    if not expected:
+        load(tmp_path, text)
+        return
+    problems = refused(tmp_path, text)
+    assert len(problems) == len(expected), problems
+    for problem, start in zip(problems, expected, strict=True):
+        assert problem.startswith(f"site.yaml:{start}".replace("PILE", PILE)), (problem, start)
+        assert "\n" not in problem, problem
