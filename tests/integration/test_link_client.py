@@ -30,6 +30,22 @@ def test_an_absent_guard_a_dead_one_and_a_stranger_are_told_apart(tmp_path: Path
     left.close()
     with pytest.raises(FixInstallation, match="guard is not running"):
         asyncio.run(GuardClient.connect(path))
+    path.unlink()
+    asyncio.run(_meet_a_stranger(path))
+
+
+async def _meet_a_stranger(path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, path):
+        with pytest.raises(FixInstallation, match="what answers there is not a guard"):
+            await asyncio.to_thread(call_once, path, "hello")
+        async with await GuardClient.connect(path) as client:
+            with pytest.raises(FixInstallation, match="what answers there is not a guard"):
+                await client.call("hello")
 
 
 def test_a_guard_that_hangs_is_waited_for_no_longer_than_asked(tmp_path: Path) -> None:

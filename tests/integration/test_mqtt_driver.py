@@ -228,8 +228,10 @@ def test_our_own_last_will_and_no_retained_command(port: int) -> None:
                 await until(lambda: listener.heard == [("pilegate/guard/online", "true")])
             await until(lambda: listener.heard[-1] == ("pilegate/guard/online", "false"))
         async with device(port, ["#"], lambda *_: []) as late:
-            await until(lambda: late.heard)
-            assert late.heard == [("pilegate/guard/online", "false")]
+            # All retained messages come before anything that is sent now.
+            await late.say("now", "")
+            await until(lambda: ("now", "") in late.heard)
+            assert late.heard == [("pilegate/guard/online", "false"), ("now", "")]
 
     asyncio.run(story())
 

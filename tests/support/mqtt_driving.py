@@ -66,6 +66,7 @@ async def driving(bus: MqttBus, *plugs: MqttDevice) -> AsyncIterator[tuple[MqttP
     running = asyncio.create_task(driver.run())
     try:
         yield driver, recorder
+        assert not running.done(), "the driver ended"
     finally:
         running.cancel()
         await asyncio.wait([running])

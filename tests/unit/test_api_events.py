@@ -94,8 +94,12 @@ class Listener:
         self.status = 0
         self.more = asyncio.Event()
         self.gone = asyncio.Event()
+        self._has_asked = False
 
     async def receive(self) -> dict[str, Any]:
+        if not self._has_asked:
+            self._has_asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
         await self.gone.wait()
         return {"type": "http.disconnect"}
 
@@ -134,7 +138,10 @@ def _listen(
     }
 
     async def run() -> None:
-        await served.whole.app(scope, listener.receive, listener.send)
+        async def send(message: Any) -> None:
+            await listener.send(message)  # as it is by then
+
+        await served.whole.app(scope, listener.receive, send)
 
     return listener, asyncio.create_task(run())
 
@@ -282,7 +289,10 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: Any
                     await asyncio.Event().wait()
 
             listener.send = stuck  # type: ignore[method-assign]
-            await _leave(listener, task)
+            await _write(served, tmp_path, SOME[0])
+            async with asyncio.timeout(30):
+                await task
+            assert served.whole.services.streams.open == 0
 
             async def always() -> bool:
                 return True
