@@ -204,6 +204,8 @@ def test_garbage_at_the_port_is_no_crash() -> None:
                 stranger.sendall(data)
         listener.say("a", "unharmed")
         listener.wait_for("a")
+        assert broker.end() == 0
+    assert not [line for line in broker.lines if "level=error" in line or "Traceback" in line]
 
 
 def test_it_runs_as_the_site_file_says(tmp_path: Path) -> None:
