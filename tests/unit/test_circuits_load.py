@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.config import Amount, Circuit
+from gateway.config import Circuit
 from gateway.core.ids import OutletId
-from gateway.guard.circuit_load import Knowledge, Scene, Stage, carried, trees_of
-from tests.support.circuits import Yard, circuit, started, tree_of, watts, yard
+from gateway.guard.circuit_load import Knowledge, Scene, carried, trees_of
+from tests.support.circuits import Yard, circuit, started, tree_of, yard
 
 
 def test_a_circuit_counts_what_its_meter_shows() -> None:
@@ -95,5 +95,3 @@ def test_trees_are_kept_apart() -> None:
     assert [c.id for c in first.circuits] == ["one", "under"]
     assert first.lines[OutletId("c")] == (1, 0)
     assert [c.id for c in second.circuits] == ["two"]
-    assert Stage.WAITING.value == "waiting"
-    assert watts(230) == Amount(230.0, 1.0)
