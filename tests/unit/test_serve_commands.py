@@ -208,6 +208,7 @@ def test_waiting_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             async with asyncio.timeout(20):
                 assert await commands.wait(command.id, 1_000) == command
             first.cancel()
+            await asyncio.wait([first])
 
     asyncio.run(main())
 

@@ -191,6 +191,8 @@ def test_a_clock_that_was_just_moved_deletes_nothing(
             clock.go(3_700)
             await clock.looked_at()
             assert await _positions(database) == [1, 2, 3], "set right again, nothing was old"
+            # the database stays open until it has ended
             task.cancel()
+            await asyncio.wait([task])
 
     asyncio.run(main())
