@@ -7,7 +7,6 @@ import contextlib
 import json
 import random
 import shutil
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -30,6 +29,7 @@ from tests.bench.processes import (
     real_time,
     running,
 )
+from tests.support.ports import free_port
 
 PLUGS = 400
 RATE = 4_000
@@ -102,9 +102,7 @@ class _Watch:
 
 async def measure_plugs(folder: Path, seconds: float, cuts: int) -> PlugFlood:
     """Flood a guard with the telemetry of plugs, and overload some of them one by one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     site = await _write_site(folder, port)
     load_arguments = ["tests.bench.mqtt_load", "--port", str(port), "--plugs", str(PLUGS)]
     async with (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from gateway.core.facts import FactKind
 from gateway.demo.place import Place
 from gateway.link.journal import JournalReader
 from gateway.link.messages import OutletState
+from tests.support.mosquitto import MOSQUITTO
 from tests.support.run_stage import PATIENT, SITES, Stage, on_stage, play, until
 
 MIXED = SITES / "mixed.yaml"
@@ -35,12 +35,9 @@ EVERY = (*BY_MODBUS, *BY_MQTT.values())
 TOO_MUCH_W = 3_000
 COMES_BACK_S = 90.0
 
-NEEDS_MOSQUITTO = pytest.mark.skipif(
-    shutil.which("mosquitto") is None, reason="mosquitto is not installed"
-)
 BROKERS = [
     pytest.param("embedded"),
-    pytest.param("mosquitto", marks=NEEDS_MOSQUITTO),
+    pytest.param("mosquitto", marks=pytest.mark.mosquitto),
 ]
 
 
@@ -58,7 +55,7 @@ class Mosquitto:
             f"log_dest file {place.folder / 'mosquitto.log'}\n",
             encoding="utf-8",
         )
-        self._command = ["mosquitto", "-c", str(settings)]
+        self._command = [MOSQUITTO, "-c", str(settings)]
         self.again()
 
     def again(self) -> None:

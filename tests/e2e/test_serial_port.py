@@ -19,8 +19,9 @@ import pytest
 
 from gateway.core.errors import PilegateError
 from gateway.link.once import call_once
+from tests.support.ports import free_port
 from tests.support.run_command import argv, environment, pilegate, running
-from tests.support.run_site import free_port, write_site
+from tests.support.run_site import write_site
 
 SEEN_WITHIN_S = 60.0
 """Retries back off up to some seconds."""

@@ -25,8 +25,9 @@ from gateway.serve.app import Serve
 from gateway.serve.http import listen_on, make_server, split_listen
 from gateway.serve.tokens import Role
 from tests.support.fake_guard import FakeGuard
-from tests.support.serve_life import life, until
+from tests.support.serve_life import life
 from tests.support.shed import small_site
+from tests.support.waiting import until
 
 ON = {
     "action": "on",

@@ -12,16 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.brokers import (
-    MOSQUITTO_PLACES,
-    PATIENCE_S,
     BrokerProcess,
     any_broker,
     client,
     embedded,
     raw_client,
-    wait_until,
 )
 from tests.support.sim_world import ROOT
+from tests.support.waiting import PATIENCE_S, wait_until
 
 
 def pilegate(*arguments: str, told: str = "") -> subprocess.CompletedProcess[str]:
@@ -254,12 +252,7 @@ def test_with_tls_only_those_get_in_who_speak_it(tmp_path: Path) -> None:
     "kind",
     [
         "embedded",
-        pytest.param(
-            "mosquitto",
-            marks=pytest.mark.skipif(
-                shutil.which("mosquitto", path=MOSQUITTO_PLACES) is None, reason="no mosquitto"
-            ),
-        ),
+        pytest.param("mosquitto", marks=pytest.mark.mosquitto),
     ],
 )
 def test_an_on_is_not_kept_for_a_plug_that_is_away(kind: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gateway.link.client import FactArrived, GuardClient, OutletsChanged
 from gateway.link.follow import LONGEST_WAIT_S, LinkDown, LinkUp, follow_for_ever, wait_s
 from tests.support.control import Raw, RememberingService, listening
 from tests.support.journal import draft, entry
+from tests.support.waiting import until
 
 Act = Callable[[Path, Journal, RememberingService], Awaitable[None]]
 
@@ -27,12 +28,6 @@ def _run(tmp_path: Path, act: Act, *, outlets: int = 3) -> None:
             await act(path, journal, service)
 
     asyncio.run(main())
-
-
-async def _until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 async def _facts(
@@ -209,7 +204,7 @@ def test_a_follower_that_does_not_read_is_dropped_and_told_why(
             for _n in range(150):
                 await journal.put_urgent(Entry((draft(text="x" * 800),) * 20)).durable()
             assert await heard == list(range(1, 3_001))
-            await _until(lambda: "a client is dropped" in caplog.text)
+            await until(lambda: "a client is dropped" in caplog.text)
         raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
         last = answer = await raw.line()
         while answer:
@@ -228,7 +223,7 @@ def test_a_stopping_guard_tells_those_who_follow(tmp_path: Path) -> None:
             client = await GuardClient.connect(path)
             await journal.put(entry()).durable()
             following = asyncio.create_task(_facts(client, 0, 2, heard))
-            await _until(lambda: heard == [1])
+            await until(lambda: heard == [1])
         with pytest.raises(TryLater, match="guard stops"):
             await following
         with pytest.raises(TryLater, match="guard stops"):
@@ -258,14 +253,14 @@ def test_following_for_ever_goes_on_over_restarts_without_gap_or_duplicate(
 
     async def main() -> None:
         following = asyncio.create_task(follow(tmp_path / "guard.sock"))
-        await _until(lambda: bool(downs))  # nobody is there yet
+        await until(lambda: bool(downs))  # nobody is there yet
         for _ in range(3):
             async with listening(tmp_path, RememberingService.of(1)) as (_, journal):
                 already = len(seqs)
                 for n in range(20):
                     journal.put(entry(n=n))
                     await asyncio.sleep(0)
-                await _until(lambda already=already: len(seqs) >= already + 20)  # type: ignore[misc]
+                await until(lambda already=already: len(seqs) >= already + 20)  # type: ignore[misc]
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 

@@ -19,8 +19,9 @@ from gateway.guard.journal_sql import write_entry
 from gateway.guard.journal_writer import Condition
 from gateway.link.journal import JournalReader
 from gateway.link.records import MinuteRecord
-from tests.support.journal import UTC_MS, entry, run_journal, until
+from tests.support.journal import UTC_MS, entry, run_journal
 from tests.support.namespace import need_namespace, tell
+from tests.support.waiting import until
 
 MINUTE = MinuteRecord(
     outlet="n1-1", minute_utc_ms=UTC_MS // 60_000 * 60_000, samples=7, energy_mwh=1

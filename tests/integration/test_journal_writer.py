@@ -20,7 +20,8 @@ from gateway.guard.journal_sql import write_entry
 from gateway.guard.journal_writer import Condition
 from gateway.link.journal import SCHEMA_VERSION, JournalReader
 from gateway.link.records import LatchRecord
-from tests.support.journal import draft, entry, run_journal, until
+from tests.support.journal import draft, entry, run_journal
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from tests.support.modbus_wires import (
     TIMEOUT_MS,
     honest,
     running,
-    until,
     voltages,
 )
+from tests.support.waiting import until
 
 
 def line(port: int, timeout_ms: int = PATIENT_MS) -> ConverterBus:

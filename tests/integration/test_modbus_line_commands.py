@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from gateway.cli import run
 from gateway.commands.failure import Exit
 from gateway.config import ConverterBus, load_site
+from tests.support.ports import free_ports
 from tests.support.sim_program import Simulator, simulating
 
 DEVICES = {
@@ -50,14 +51,6 @@ stations:
           - {{id: b, meter: {{device: d6}}, relay: {{device: r4, channel: 2}}}}
           - {{id: c, meter: {{device: s6, channel: 2}}, relay: {{device: wc, channel: 1}}}}
 """
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Place:

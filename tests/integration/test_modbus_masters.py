@@ -15,7 +15,8 @@ from gateway.core.ids import BusId, OutletId
 from gateway.guard.model import BusState, DeviceState, WriteResult
 from tests.support.modbus_peer import PtyPeer, registers, rtu, tcp
 from tests.support.modbus_site import Recorder
-from tests.support.modbus_wires import LIE, RIGHT, TIMEOUT_MS, honest, net, running, until, voltages
+from tests.support.modbus_wires import LIE, RIGHT, TIMEOUT_MS, honest, net, running, voltages
+from tests.support.waiting import until
 
 WATCHED_S = 2.0
 MOST_OPENINGS = 6

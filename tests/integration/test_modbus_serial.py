@@ -31,9 +31,9 @@ from tests.support.modbus_wires import (
     cut_over,
     honest,
     running,
-    until,
     voltages,
 )
+from tests.support.waiting import until
 
 
 @asynccontextmanager

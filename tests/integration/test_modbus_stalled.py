@@ -21,7 +21,7 @@ from drivers.modbus.client import (
 from gateway.config import ConverterBus, TcpBus
 from gateway.core.ids import BusId
 from tests.support.loops import Loop, on_either_loop
-from tests.support.modbus_wires import until
+from tests.support.waiting import until
 
 ON = bytes.fromhex("0007 0000 0006 01 05 0003 FF00")
 BEFORE = bytes(100_000)

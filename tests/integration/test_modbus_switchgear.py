@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +14,9 @@ from gateway.core.clock import SystemClock
 from gateway.core.ids import OutletId
 from gateway.guard.model import Sample, WriteResult
 from tests.support.modbus_site import Recorder
-from tests.support.sim_program import PATIENCE_S, Simulator, simulating
+from tests.support.ports import free_port
+from tests.support.sim_program import Simulator, simulating
+from tests.support.waiting import until
 
 BOARDS = {
     "coil": "relay-8-coil-0100",
@@ -43,9 +44,7 @@ stations:
 
 
 def write_site(folder: Path, bus: str) -> Path:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     kinds = {**METERS, **BOARDS}
     devices = [
         f"  - {{id: {name}, bus: {bus}, unit: {unit}, profile: {kind}}}"
@@ -103,12 +102,6 @@ class Watcher(Recorder):
         value = self.known.get(outlet, {}).get("power_w", 0.0)
         assert isinstance(value, float | int)
         return float(value)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def drive(site: Site, bus: str, play: Callable[[ModbusBus, Watcher], Awaitable[None]]) -> Watcher:

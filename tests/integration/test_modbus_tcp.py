@@ -22,9 +22,9 @@ from tests.support.modbus_wires import (
     honest,
     net,
     running,
-    until,
     voltages,
 )
+from tests.support.waiting import until
 
 TcpLie = Callable[[bytes, int, bytes], list[bytes | float]]
 

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import shutil
 import signal
 import socket
 import ssl
 import struct
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import aiomqtt
 import pytest
 
 from drivers.mqtt import bus as bus_module
-from drivers.mqtt.link import BrokerLink, LinkLost
+from drivers.mqtt.link import BrokerLink
 from drivers.mqtt.sockets import UNACKED_MS
 from gateway.config import MqttTls
 from gateway.guard.model import BusState, DeviceState, WriteResult
 from tests.support.modbus_site import Recorder
-from tests.support.mqtt_driving import N2, NEEDS_BROKER, Native, bus_is, driving, states
+from tests.support.mosquitto import mosquitto
+from tests.support.mqtt_driving import N2, Native, bus_is, driving, states
 from tests.support.mqtt_site import (
-    WITHIN_S,
     device,
-    free_port,
-    mosquitto,
     mqtt_bus,
     plug,
     reachable,
-    until,
 )
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
-pytestmark = NEEDS_BROKER
+pytestmark = pytest.mark.mosquitto
 
 
 def detail(recorder: Recorder) -> str:
@@ -119,30 +116,6 @@ def test_a_wrong_password_and_a_missing_one_say_so(tmp_path: Path) -> None:
         asyncio.run(story())
 
 
-def test_a_host_that_is_unknown_and_a_server_that_says_nothing() -> None:
-    async def story() -> None:
-        async with driving(
-            mqtt_bus(1, host="no-such-host.invalid"), plug("n", "pilegate-native")
-        ) as (
-            _,
-            recorder,
-        ):
-            await until(lambda: bus_is(recorder, BusState.LOST))
-            assert detail(recorder).startswith("host 'no-such-host.invalid' is unknown")
-        held: list[asyncio.StreamWriter] = []
-        server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with driving(mqtt_bus(port), plug("n", "pilegate-native")) as (_, recorder):
-            await until(lambda: bus_is(recorder, BusState.LOST))
-            assert "accepts the connection and says nothing" in detail(recorder)
-        for writer in held:
-            writer.close()
-        server.close()
-        await server.wait_closed()
-
-    asyncio.run(story())
-
-
 def test_a_client_id_that_another_client_takes(tmp_path: Path) -> None:
     port = free_port()
 
@@ -159,31 +132,6 @@ def test_a_client_id_that_another_client_takes(tmp_path: Path) -> None:
 
     with mosquitto(tmp_path, port):
         asyncio.run(story())
-
-
-def test_a_server_that_speaks_something_else_is_named_and_left() -> None:
-    """After a proper CONNACK comes rubbish: it must neither spin nor end the driver."""
-    rng = random.Random(3)
-
-    async def rubbish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1_000)
-        writer.write(b"\x20\x02\x00\x00")
-        await reader.read(1_000)
-        writer.write(rng.randbytes(400))
-        with suppress(OSError):
-            await reader.read()
-        writer.close()
-
-    async def story() -> None:
-        server = await asyncio.start_server(rubbish, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with driving(mqtt_bus(port), plug("n", "pilegate-native")) as (driver, recorder):
-            await until(lambda: len({text for _, _, text in recorder.buses}) > 1)
-            await until(lambda: bus_is(recorder, BusState.LOST))
-            assert driver.stats().queue_depth == 0
-        server.close()
-
-    asyncio.run(story())
 
 
 @pytest.mark.ahead
@@ -248,43 +196,6 @@ def test_tls_with_the_broker_s_authority_and_without(tmp_path: Path) -> None:
     lines = (f"certfile {cert}", f"keyfile {key}", "allow_anonymous true")
     with mosquitto(tmp_path, port, *lines):
         asyncio.run(story())
-
-
-def test_rubbish_after_the_handshake_ends_each_connection() -> None:
-    ends: list[str] = []
-
-    async def meet(seed: int) -> None:
-        rng = random.Random(seed)
-
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1_000)
-            writer.write(b"\x20\x02\x00\x00")
-            rubbish = bytearray(rng.randbytes(rng.choice([2, 3, 20, 400])))
-            rubbish[0] = rng.choice([rubbish[0], 0x30, 0x32, 0x34, 0x40, 0x62, 0x90, 0xD0, 0x20])
-            rubbish[1] = rng.choice([rubbish[1], rng.randrange(20)])
-            writer.write(bytes(rubbish))
-            await asyncio.sleep(0.02)
-            writer.close()
-
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        link = BrokerLink(mqtt_bus(port), lambda *_: None)
-        try:
-            await link.open()
-            async with asyncio.timeout(WITHIN_S):
-                ends.append(await link.lost())
-        except LinkLost as err:
-            ends.append(str(err))
-        finally:
-            await link.close()
-            server.close()
-
-    async def story() -> None:
-        await asyncio.gather(*(meet(seed) for seed in range(40)))
-
-    asyncio.run(story())
-    assert len(ends) == 40
-    assert all(text.startswith("127.0.0.1:") for text in ends)
 
 
 def test_a_connection_keeps_nothing_back_for_a_network_that_returns(tmp_path: Path) -> None:

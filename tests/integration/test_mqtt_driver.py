@@ -19,19 +19,19 @@ from gateway.core.clock import SystemClock
 from gateway.core.ids import OutletId
 from gateway.guard.model import BusState, DeviceState, Sample, WriteResult
 from tests.support.modbus_site import Recorder
-from tests.support.mqtt_driving import N2, NEEDS_BROKER, Native, bus_is, driving, states
+from tests.support.mosquitto import mosquitto
+from tests.support.mqtt_driving import N2, Native, bus_is, driving, states
 from tests.support.mqtt_site import (
     device,
-    free_port,
-    mosquitto,
     mqtt_bus,
     plug,
     plug_site,
     reachable,
-    until,
 )
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
-pytestmark = NEEDS_BROKER
+pytestmark = pytest.mark.mosquitto
 
 T1 = OutletId("t1-1")
 

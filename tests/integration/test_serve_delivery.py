@@ -13,7 +13,8 @@ from gateway.serve import delivery
 from gateway.serve.app import Serve
 from gateway.serve.course import CommandState
 from tests.support.fake_guard import FakeGuard
-from tests.support.serve_life import give, order, play, until
+from tests.support.serve_life import give, order, play
+from tests.support.waiting import until
 
 
 def test_an_on_is_delivered_once_and_seen(tmp_path: Path) -> None:

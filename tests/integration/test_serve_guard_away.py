@@ -14,8 +14,9 @@ from gateway.serve import delivery
 from gateway.serve.app import Serve
 from gateway.serve.course import CommandState
 from tests.support.fake_guard import FakeGuard
-from tests.support.serve_life import CALLER, give, life, order, play, until
+from tests.support.serve_life import CALLER, give, life, order, play
 from tests.support.shed import small_site
+from tests.support.waiting import until
 
 
 def test_an_answer_that_can_not_be_read_is_no_answer(

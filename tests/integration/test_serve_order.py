@@ -12,8 +12,9 @@ from gateway.serve import delivery
 from gateway.serve.app import Serve
 from gateway.serve.course import CommandState
 from tests.support.fake_guard import FakeGuard
-from tests.support.serve_life import CALLER, give, life, order, play, until
+from tests.support.serve_life import CALLER, give, life, order, play
 from tests.support.shed import small_site
+from tests.support.waiting import until
 
 
 def test_an_off_overtakes_an_on_that_is_not_answered_yet(tmp_path: Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.brokers import Client, any_broker, client, embedded, wait_until
+from tests.support.brokers import Client, any_broker, client, embedded
+from tests.support.ports import free_port
 from tests.support.sim_program import Simulator, simulating
+from tests.support.waiting import wait_until
 
 SITE = """
 site: {{id: t, name: T}}
@@ -181,9 +182,7 @@ def test_steps_of_the_console_reach_plugs(port: int, tmp_path: Path) -> None:
 
 
 def test_plugs_wait_for_a_broker_and_come_back_when_it_does(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     with simulating(*files(tmp_path, port)) as sim:
         sim.wait_for("ready")
         away = sim.wait_for("plug", device="n1", state="away")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import struct
 import subprocess
@@ -19,10 +18,10 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.mosquitto import mosquitto
+from tests.support.ports import free_port
 from tests.support.sim_world import ROOT
-
-PATIENCE_S = 30.0
-MOSQUITTO_PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+from tests.support.waiting import PATIENCE_S, wait_until
 
 
 class BrokerProcess:
@@ -86,32 +85,12 @@ def embedded(*arguments: str, notify: str = "") -> Iterator[BrokerProcess]:
 
 
 @contextmanager
-def mosquitto(folder: Path) -> Iterator[int]:
-    """Run mosquitto; gives its port once it listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    config = folder / "mosquitto.conf"
-    user = "user root\n" if os.geteuid() == 0 else ""
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{user}")
-    program = shutil.which("mosquitto", path=MOSQUITTO_PLACES)
-    assert program is not None
-    process = subprocess.Popen(
-        [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until(lambda: _listens(port))
-        yield port
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
-
-
-@contextmanager
 def any_broker(kind: str, folder: Path) -> Iterator[int]:
     """Run a broker of either kind; gives its port."""
     if kind == "mosquitto":
-        with mosquitto(folder) as port:
+        port = free_port()
+        with mosquitto(folder, port):
+            wait_until(lambda: _listens(port))
             yield port
     else:
         with embedded() as broker:
@@ -124,14 +103,6 @@ def _listens(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for something, within bounds."""
-    ends_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < ends_s, "did not come about"
-        time.sleep(0.01)
 
 
 class Client:

@@ -47,8 +47,3 @@ def run_journal(
             await journal.close(30.0)
 
     asyncio.run(main())
-
-
-async def until(true: Callable[[], bool]) -> None:
-    while not true():
-        await asyncio.sleep(0.005)

@@ -14,6 +14,7 @@ from gateway.core.ids import BusId, OutletId
 from gateway.guard.model import Sample, WriteResult
 from tests.support.modbus_peer import Peer, registers, rtu
 from tests.support.modbus_site import REF10, Recorder, module_site, profile
+from tests.support.waiting import until
 
 BOUND_S = 30.0
 TIMEOUT_MS = 60
@@ -56,12 +57,6 @@ RTU_LIES: dict[str, tuple[RtuLie, str | None]] = {
 
 def net(port: int, timeout_ms: int = TIMEOUT_MS) -> TcpBus:
     return TcpBus(id=BusId("net"), host="127.0.0.1", port=port, poll_ms=20, timeout_ms=timeout_ms)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(BOUND_S):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

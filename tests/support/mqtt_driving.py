@@ -7,8 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
 from drivers import BUSES
 from drivers.mqtt.bus import MqttPlugs
 from gateway.config import MqttBus, MqttDevice
@@ -16,12 +14,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.ids import OutletId
 from gateway.guard.model import BusState, DeviceState
 from tests.support.modbus_site import Recorder
-from tests.support.mqtt_site import MOSQUITTO, plug_site
-
-NEEDS_BROKER = [
-    pytest.mark.mosquitto,
-    pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto on this machine"),
-]
+from tests.support.mqtt_site import plug_site
 
 N2 = OutletId("n-2")
 

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiomqtt
@@ -26,14 +21,6 @@ from gateway.core.ids import BusId, DeviceId
 from tests.support.modbus_site import outlet, site
 
 WITHIN_S = 25.0
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def mqtt_bus(port: int = 1, **changes: Any) -> MqttBus:
@@ -81,26 +68,6 @@ def plug_site(bus: MqttBus, *plugs: MqttDevice) -> Site:
     )
 
 
-@contextmanager
-def mosquitto(tmp_path: Path, port: int, *lines: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a broker of its own on loopback."""
-    assert MOSQUITTO is not None
-    config = tmp_path / f"mosquitto-{port}.conf"
-    told = [f"listener {port} 127.0.0.1", *(lines or ("allow_anonymous true",))]
-    if os.geteuid() == 0:  # else it becomes a user who can't read the test's files
-        told.append("user root")
-    text = "\n".join((*told, ""))
-    config.write_text(text, encoding="utf-8")
-    broker = subprocess.Popen(
-        [MOSQUITTO, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield broker
-    finally:
-        broker.terminate()
-        broker.wait(timeout=WITHIN_S)
-
-
 async def reachable(port: int) -> None:
     async with asyncio.timeout(WITHIN_S):
         while True:
@@ -112,12 +79,6 @@ async def reachable(port: int) -> None:
             writer.close()
             await writer.wait_closed()
             return
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 Answer = Callable[[str, str], list[tuple[str, str]]]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 SITE = """\
 site: {{id: bad, name: Bad shed}}
@@ -20,12 +21,6 @@ stations:
       - id: n1
         module: {{device: m1, channels: 1-2, outlets: "n1-{{channel}}"}}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_site(folder: Path, *, port: str = "/dev/pilegate-none", api: int = 0) -> Path:

@@ -18,6 +18,7 @@ from gateway.storage.engine import open_database, resolve_url
 from gateway.storage.migrate import migrate
 from tests.support.fake_guard import FakeGuard
 from tests.support.shed import small_site
+from tests.support.waiting import until
 
 CALLER = Caller(1, "reception", Role.OPERATOR)
 
@@ -67,12 +68,6 @@ def play(folder: Path, check: Check, **guard_settings: Any) -> None:
             await check(whole, guard)
 
     asyncio.run(main())
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 async def give(whole: Serve, wanted: Order, key: str | None = "k", wait_s: float = 20) -> Command:
