@@ -1,17 +1,19 @@
 """Recorded charges as files: ``seconds,power_w`` and whatever more a recorder knows.
 
 Accepted: commas, semicolons (then also a comma in numbers) or tabs; quoted cells, any case of the
-names, a byte order mark, both kinds of line ends, empty lines, other columns of any kind, times
-of any origin, several rows of one time (the last one counts). Needed in every row are a time and
-a power; a current, a voltage or a temperature may be missing. Everything else is an error with
+names, no names where there are just the two columns, UTF-8 and (with its byte order mark) UTF-16,
+both kinds of line ends, empty lines and lines that begin with ``#``, other columns of any kind,
+times of any origin, several rows of one time (the last one counts). Needed in every row are a time
+and a power; a current, a voltage or a temperature may be missing. Everything else is an error with
 its file and line.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".jsonl", ".ndjson")
 SECONDS, POWER = "seconds", "power_w"
 OPTIONAL = ("current_a", "voltage_v", "temperature_c")
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (";", "\t", ",")
+"""A comma comes last: it may be one in a number."""
 MOST_ROWS = 1_000_000
 MOST_PROBLEMS = 20
 LARGEST = 1e6
@@ -55,21 +58,21 @@ def recordings(paths: tuple[Path, ...]) -> list[Path]:
 
 
 def read_recording(path: Path, *, voltage_v: float, power_factor: float) -> list[Row]:
-    """Read a file whose first line names its columns.
+    """Read a file whose first line names its columns, or that has just the two.
 
-    ``seconds`` and ``power_w`` are needed. A voltage that is not recorded is taken to be
-    ``voltage_v``, and a current is worked out with ``power_factor``. Raises CorrectFiles with
-    every wrong line, twenty at most.
+    ``seconds`` and ``power_w`` are needed, in this order where nothing names them. A voltage
+    that is not recorded is taken to be ``voltage_v``, and a current is worked out with
+    ``power_factor``. Raises CorrectFiles with every wrong line, twenty at most.
     """
     reader = _Reader(path, voltage_v, power_factor)
     try:
         # What stands in columns that are not used may be in any encoding.
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        with path.open(newline="", encoding=_encoding(path), errors="replace") as file:
             reader.take(file)
     except OSError as err:
         reader.wrong(None, "", f"can't be read: {err.strerror}")
     if not reader.rows and not reader.problems:
-        reader.wrong(None, "", "has no rows")
+        reader.wrong(None, "", "has no rows: a line that names seconds and power_w, then numbers")
     if reader.problems:
         raise CorrectFiles(reader.problems)
     return reader.rows
@@ -81,6 +84,7 @@ class _Reader:
         self._voltage_v = voltage_v
         self._power_factor = power_factor
         self._decimal = "."
+        self._columns: dict[str, int] | None = None
         self.rows: list[Row] = []
         self.problems: list[Problem] = []
 
@@ -90,36 +94,57 @@ class _Reader:
 
     def take(self, file: Iterable[str]) -> None:
         """Read header and rows."""
-        lines = iter(file)
-        first = next(lines, "")
-        delimiter = max(DELIMITERS, key=first.count)
+        lines = _without_comments(file)
+        empty: list[str] = []
+        first = ""
+        for first in lines:
+            if first.strip():
+                break
+            empty.append(first)
+        delimiter = _delimiter(first)
         self._decimal = "," if delimiter == ";" else "."
-        rows = csv.reader(chain([first], lines), delimiter=delimiter)
+        rows = csv.reader(chain(empty, [first], lines), delimiter=delimiter)
         line = 0
         try:
-            columns = self._columns(next(rows, []))
-            for cells in rows if columns else ():
+            for cells in rows:
                 line = rows.line_num
-                if any(cell.strip() for cell in cells):
-                    self._row(line, cells, columns)
+                self._line(line, cells)
+                if self._columns == {}:
+                    return
                 if len(self.rows) >= MOST_ROWS:
                     self.wrong(line, "", f"has more than {MOST_ROWS} rows: cut it in two")
                     return
         except csv.Error as err:
             self.wrong(line + 1, "", f"is no CSV: {err}")
 
-    def _columns(self, cells: list[str]) -> dict[str, int]:
+    def _line(self, line: int, cells: list[str]) -> None:
+        if not any(cell.strip() for cell in cells):
+            return
+        if self._columns is None:
+            if not self._is_unnamed(cells):
+                self._columns = self._named(line, cells)
+                return
+            self._columns = {SECONDS: 0, POWER: 1}
+        self._row(line, cells, self._columns)
+
+    def _is_unnamed(self, cells: list[str]) -> bool:
+        return len(cells) == len((SECONDS, POWER)) and all(
+            _number(cell.strip().replace(self._decimal, "."), LATEST_S) is not None
+            for cell in cells
+        )
+
+    def _named(self, line: int, cells: list[str]) -> dict[str, int]:
         """Find the columns that are used; none when one that is needed is not there."""
         header = [name.strip().lower() for name in cells]
         wanted = (SECONDS, POWER, *OPTIONAL)
         missing = [name for name in (SECONDS, POWER) if name not in header]
         twice = [name for name in wanted if header.count(name) > 1]
         if missing:
-            named = ", ".join(name[:30] for name in header if name) or "nothing"
+            named = ", ".join(name[:30] for name in header if name)
             needed = " and ".join(missing)
-            self.wrong(1, "", f"the first line must name {needed}; it names {named[:200]!r}")
+            self.wrong(line, "", f"the first line must name {needed}; it names {named[:200]!r}")
         if twice:
-            self.wrong(1, "", f"the first line names {' and '.join(twice)} twice")
+            self.wrong(line, "", f"the first line names {' and '.join(twice)} twice")
         if missing or twice:
             return {}
         return {name: header.index(name) for name in wanted if name in header}
@@ -159,6 +184,24 @@ class _Reader:
             )
             return False
         return True
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        mark = file.read(2)
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _delimiter(first: str) -> str:
+    if any(sign.isalpha() for sign in first):
+        return max(DELIMITERS, key=first.count)
+    return next((each for each in DELIMITERS if each in first), ",")
+
+
+def _without_comments(file: Iterable[str]) -> Iterator[str]:
+    """Give the lines; what begins with ``#`` as an empty one, so that numbers stay right."""
+    for line in file:
+        yield "\n" if line.startswith("#") else line
 
 
 def _number(text: str, largest: float) -> float | None:

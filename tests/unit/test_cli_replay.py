@@ -39,7 +39,11 @@ def test_the_limits_of_an_outlet(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "the first line must name seconds and power_w"),
+        ("", "has no rows: a line that names seconds and power_w"),
+        ("# of today\n\n", "has no rows"),
+        ("# of today\nseconds,watts\n", ":2: the first line must name power_w"),
+        ("1,2,3\n", ":1: the first line must name seconds and power_w; it names '1, 2, 3'"),
+        ("0,1\n1,much\n", ":2: power_w: 'much' is no number"),
         ("seconds,watts\n1,2\n", "the first line must name power_w"),
         ("seconds,power_w\n", "has no rows"),
         ("seconds,power_w\n0,1\n1,much\n", ":3: power_w: 'much' is no number"),
@@ -114,6 +118,10 @@ def _rows(delimiter: str = ",", decimal: str = ".", end: str = "\n", quote: str 
         _rows("\t"),
         _rows(quote='"'),
         "\ufeff" + _rows(";", ",", "\r\n", '"'),
+        _rows().removeprefix("seconds,power_w\n"),
+        _rows(";", ",").removeprefix("seconds;power_w\n"),
+        _rows(";", ",").removeprefix("seconds;power_w\n").replace("0;0,0", "0,0;0,0", 1),
+        "\n# a kettle, by hand\n\n" + _rows().replace("\n30,", "\n# again\n30,"),
         _rows().replace("seconds", " Seconds ").replace("power_w", "POWER_W"),
         _rows().replace("\n", "\n\n").replace("1990.5", "1.9905e3"),
         _rows().replace("5,1990.5", "5,3\n5,1990.5", 1),
@@ -130,6 +138,12 @@ def test_recordings_of_other_programs(
     found = json.loads(capsys.readouterr().out)
     assert (found["end"], found["highest_w"], found["lasts_s"]) == ("overpower", 1990.5, 200)
     assert found["after_s"] == pytest.approx(8, abs=0.01)
+
+
+def test_a_recording_in_utf_16(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(_rows("\t", ",", "\r\n").replace(",", "."), encoding="utf-16", newline="")
+    assert run(["replay", str(path)]) == 0
 
 
 def test_columns_that_are_not_used_may_hold_anything(tmp_path: Path) -> None:
