@@ -62,6 +62,12 @@ class Machine:
         if self.answers:
             self.feed(Written(wanted_on=isinstance(effect, SwitchOn), result=WriteResult.DONE))
 
+    def part(self, *, after_s: float = 1.0, **values: float | bool | None) -> tuple[Effect, ...]:
+        """Let time pass, then show what one read of a device says."""
+        self.now_ms += round(after_s * 1000)
+        at_ms = self.now_ms
+        return self.feed(Sample(at_ms=at_ms, utc_ms=UTC_MS + at_ms, **values))  # type: ignore[arg-type]
+
     def sample(
         self,
         power_w: float = 0.0,
@@ -152,3 +158,16 @@ class Machine:
 
     def offs(self) -> Iterator[SwitchOff]:
         return (e for _, e in self.effects if isinstance(e, SwitchOff))
+
+
+def charging(machine: Machine, power_w: float = 150.0, seconds: int = 30) -> Machine:
+    """Switch it on, and let it draw so much for so long."""
+    machine.switch_on()
+    for _ in range(seconds):
+        machine.sample(power_w)
+    assert machine.state.phase is Phase.ON, machine.ends()
+    return machine
+
+
+def refusal_codes(effects: tuple[object, ...]) -> list[str]:
+    return [each.code for each in effects if isinstance(each, Refusal)]

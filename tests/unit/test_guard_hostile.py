@@ -12,16 +12,8 @@ from gateway.guard.energy import total_mwh
 from gateway.guard.fleet import measures_of
 from gateway.guard.model import Sample
 from gateway.guard.state import Phase
-from tests.support.machine import UTC_MS, Machine
+from tests.support.machine import Machine
 from tests.support.shed import small_site
-
-
-def part(machine: Machine, *, after_ms: int = 1_000, **values: float | bool | None) -> None:
-    """Show what one read of a device says, a moment later."""
-    machine.now_ms += after_ms
-    at_ms = machine.now_ms
-    machine.feed(Sample(at_ms=at_ms, utc_ms=UTC_MS + at_ms, **values))  # type: ignore[arg-type]
-
 
 # A meter whose answers hold less than they should
 
@@ -32,7 +24,7 @@ def test_a_register_that_is_read_alone_counts() -> None:
     for second in range(600):
         machine.sample(150.0)
         if second % 15 == 0:  # twice what the power says
-            part(machine, after_ms=1, energy_mwh=5_000_000 + round(second * 300 / 3.6))
+            machine.part(after_s=0.001, energy_mwh=5_000_000 + round(second * 300 / 3.6))
     assert total_mwh(machine.state.energy) == pytest.approx(50_000, rel=0.06)
 
 
@@ -41,7 +33,7 @@ def test_a_meter_that_has_never_told_what_it_should_is_silent(known: str) -> Non
     machine = Machine()
     machine.state = machine.state._replace(measures=frozenset({"current", "power"}))
     values = {"relay_on": False, "voltage_v": 230.0, known: 0.0}
-    part(machine, **values)  # type: ignore[arg-type]
+    machine.part(**values)
     [refusal] = machine.ask_on()
     assert isinstance(refusal, Refusal)
     assert refusal.code == "device_silent"
@@ -70,9 +62,9 @@ def test_a_weld_is_seen_by_the_power_when_the_current_is_known_no_more() -> None
     machine = Machine()
     machine.sample()
     for _ in range(10):
-        part(machine, relay_on=False, power_w=0.0, voltage_v=230.0)
+        machine.part(relay_on=False, power_w=0.0, voltage_v=230.0)
     for _ in range(4):
-        part(machine, relay_on=False, power_w=100.0, voltage_v=230.0)
+        machine.part(relay_on=False, power_w=100.0, voltage_v=230.0)
     assert machine.cuts() == ["welded"]
 
 
@@ -80,7 +72,7 @@ def test_an_outlet_is_seen_off_by_the_power_when_the_current_is_known_no_more() 
     machine = Machine()
     machine.switch_on()
     for _ in range(60):
-        part(machine, relay_on=machine.relay_on, power_w=100.0 if machine.relay_on else 0.0)
+        machine.part(relay_on=machine.relay_on, power_w=100.0 if machine.relay_on else 0.0)
     assert machine.ends() == ["silence"]
     assert machine.state.phase is Phase.OFF
 
@@ -89,8 +81,8 @@ def test_a_power_read_after_its_current_does_not_hide_a_weld() -> None:
     machine = Machine()
     machine.sample()
     for _ in range(6):
-        part(machine, relay_on=False, current_a=0.06)
-        part(machine, after_ms=300, power_w=5.0)
+        machine.part(relay_on=False, current_a=0.06)
+        machine.part(after_s=0.3, power_w=5.0)
     assert machine.cuts() == ["welded"]
 
 
@@ -103,9 +95,9 @@ def test_a_voltage_that_is_read_seldom_still_releases_what_it_has_cut(every_s: i
     assert machine.cuts() == ["overvoltage"]
     machine.sample()
     for second in range(1, 121):
-        part(machine, relay_on=False, current_a=0.0, power_w=0.0)
+        machine.part(relay_on=False, current_a=0.0, power_w=0.0)
         if second % every_s == 0:
-            part(machine, after_ms=1, voltage_v=230.0)
+            machine.part(after_s=0.001, voltage_v=230.0)
     assert machine.reasons(FactKind.OUTLET_RELEASED) == ["overvoltage"]
 
 
@@ -115,6 +107,6 @@ def test_a_charger_whose_voltage_is_read_seldom_is_no_heater() -> None:
     amps = 300.0 / 230.0 / 0.6
     for second in range(120):
         volts = 230.0 if second % 15 == 0 else None
-        part(machine, relay_on=True, power_w=300.0, current_a=amps, voltage_v=volts)
+        machine.part(relay_on=True, power_w=300.0, current_a=amps, voltage_v=volts)
     assert machine.reasons(FactKind.OUTLET_ALARM) == []
     assert machine.state.phase is Phase.ON

@@ -17,8 +17,8 @@ from gateway.guard.journal_entry import DropLease, Entry, NotWritten, Ticket
 from gateway.guard.limits import Release
 from gateway.link.journal import JournalReader
 from gateway.link.records import LatchRecord, LeaseRecord, MinuteRecord
+from tests.support.guarded_shed import A1, Shed, on, play
 from tests.support.shed import small_site
-from tests.unit.test_guard_service import A1, Shed, on, play
 
 MINUTE_MS = 60_000
 
