@@ -13,8 +13,8 @@ from gateway.core.ids import BusId, OutletId
 from gateway.guard.model import WriteResult
 from tests.support.modbus_script import LoopClock, Stage, play
 from tests.support.modbus_site import Recorder, module_site, profile
+from tests.support.two_outlets import ASK1, LINE, TWO, says, two
 from tests.support.virtual_loop import run_virtually
-from tests.unit.test_modbus_bus import ASK1, LINE, TWO, says, two
 
 DONE, FAILED, DROPPED = WriteResult.DONE, WriteResult.FAILED, WriteResult.DROPPED
 M1_1 = OutletId("m1-1")
