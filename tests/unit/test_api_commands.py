@@ -10,15 +10,9 @@ import httpx
 from gateway.core.errors import TryLater
 from gateway.core.facts import FactKind
 from gateway.serve.course import OutletCourse, OutletResult, with_outlets
+from tests.support.api_words import ON, event
 from tests.support.serving import Served, serving
-from tests.unit.test_serve_commands import event
 
-ON: dict[str, Any] = {
-    "action": "on",
-    "target": {"kind": "outlet", "id": "n1-1"},
-    "lease": {"for_s": 3600, "energy_wh": 500.5, "power_w": 300},
-    "reason": "a test",
-}
 OFF: dict[str, Any] = {
     "action": "off",
     "target": {"kind": "pile", "id": "n1"},

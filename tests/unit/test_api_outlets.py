@@ -4,15 +4,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from gateway.guard.journal import Journal as GuardJournal
-from gateway.guard.journal_entry import Entry
-from gateway.link.journal import journal_path
 from gateway.link.messages import OutletState
-from gateway.link.records import MinuteRecord, Spread
+from tests.support.api_words import START_MS, write_minutes
 from tests.support.serving import Served, serving, view
-
-MINUTE_MS = 60_000
-START_MS = 1_790_000_040_000
 
 
 async def _get(served: Served, path: str, status_: int = 200, **query: Any) -> Any:
@@ -125,23 +119,6 @@ def test_groups_count_what_is_free(tmp_path: Path) -> None:
         }
 
     _run(tmp_path, check)
-
-
-async def write_minutes(folder: Path, count: int) -> None:
-    journal = GuardJournal(journal_path(folder))
-    journal.start()
-    minutes = tuple(
-        MinuteRecord(
-            outlet="n1-1",
-            minute_utc_ms=START_MS + i * MINUTE_MS,
-            samples=60,
-            energy_mwh=3_000 + i,
-            power_w=Spread(low=179.0, high=181.0, mean=180.0),
-        )
-        for i in range(count)
-    )
-    await journal.put(Entry((), minutes)).durable()
-    await journal.close()
 
 
 def test_minutes_come_in_pages(tmp_path: Path) -> None:

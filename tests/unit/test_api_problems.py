@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from api import edge
 from api.schemas.problem import ProblemBody
 from gateway.core.errors import FixInstallation, TryLater
+from tests.support.api_words import ON, write_minutes
 from tests.support.serving import Served, serving
-from tests.unit.test_api_commands import ON
-from tests.unit.test_api_outlets import write_minutes
 
 JSON = {"Content-Type": "application/json", "Idempotency-Key": "k"}
 

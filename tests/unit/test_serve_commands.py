@@ -15,6 +15,7 @@ from gateway.serve.commands import Command, LeaseTerms, Order
 from gateway.serve.course import CommandAction, CommandState
 from gateway.serve.events import Event
 from gateway.serve.tokens import Caller, Role
+from tests.support.api_words import event
 from tests.support.serving import Served, serving
 
 CALLER = Caller(1, "viewer", Role.OPERATOR)
@@ -32,13 +33,6 @@ def on(outlet: str = "n1-1", **changes: Any) -> Order:
 
 def off(kind: TargetKind = TargetKind.OUTLET, target_id: str = "n1-1") -> Order:
     return Order(action=CommandAction.OFF, target=Target(kind, target_id), reason="a test")
-
-
-def event(position: int, kind: FactKind, outlet: str, **data: Any) -> Event:
-    return Event(
-        position, 1, position, f"id{position}", 0, "synced", kind, f"outlet/{outlet}", "guard", "",
-        data,
-    )  # fmt: skip
 
 
 async def _feed(served: Served, *events: Event) -> None:
