@@ -4,6 +4,7 @@ Under load the mains alone moves the last digit of a working meter. Where they a
 digits coarse, a working meter may stand still, too. So it is asked how this meter has behaved: one
 whose voltage was seen to move, many times, is frozen when it stands for much longer than it ever
 did, whatever it shows; one that stood long at some power, and moved again, may stand at less.
+That it was frozen itself and came back is no such behaviour: a meter that hangs once hangs again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ STOOD_SHARE = 0.25
 """A meter that stood for this share of the rule's delay, and moved again, stands by itself,"""
 STOOD_TIMES = 1.5
 """and may do so up to so many times the power at which it did."""
+DRIFT_W = 0.2
+DRIFT_SHARE = 0.01
+DRIFT_V = 0.2
+"""What stands by itself moves on by a digit or two; a meter that comes back shows what has become
+of load and mains meanwhile."""
 
 
 class Frozen(NamedTuple):
@@ -52,6 +58,8 @@ def follow(still: Still, before: Measured, after: Measured, rule: FrozenMeter) -
     load_moved = after.power_w != before.power_w or after.current_a != before.current_a
     if not voltage_moved and not load_moved:
         return still
+    if frozen(still, before, rule) is not None and not _drifted(before, after):
+        return _back(still, at_ms)
     before_w, after_w = abs(before.power_w or 0.0), abs(after.power_w or 0.0)
     if _stepped(before_w, after_w):
         still = still._replace(light_moves=0, longest_ms=0)
@@ -62,6 +70,22 @@ def follow(still: Still, before: Measured, after: Measured, rule: FrozenMeter) -
     if _is_small(before) and _is_small(after):
         still = _mains_moved(still, before, after, at_ms)
     return _moved(still, at_ms, light=after_w < LIGHT_TIMES * rule.above_w)
+
+
+def _drifted(before: Measured, after: Measured) -> bool:
+    before_w, after_w = before.power_w or 0.0, after.power_w or 0.0
+    if abs(after_w - before_w) > max(DRIFT_W, DRIFT_SHARE * abs(before_w)):
+        return False
+    if before.voltage_v is None or after.voltage_v is None:
+        return before.voltage_v is after.voltage_v
+    return abs(after.voltage_v - before.voltage_v) <= DRIFT_V
+
+
+def _back(still: Still, at_ms: int) -> Still:
+    """Begin anew with what it shows, and learn nothing from the time in which it was frozen."""
+    return still._replace(
+        since_ms=at_ms, voltage_since_ms=at_ms, was_light=False, light_moves=0, longest_ms=0
+    )
 
 
 def _stepped(before_w: float, after_w: float) -> bool:

@@ -142,3 +142,27 @@ def test_a_meter_that_freezes_soon_after_a_load_became_light_is_told_from_how_it
         meter.shows(19.0 - second / 100, 178.0 + second % 7 / 10)
     meter.shows(9.9, 177.7, seconds=602)
     assert meter.is_frozen
+
+
+def test_a_meter_that_was_frozen_and_came_back_is_told_again() -> None:
+    meter = Meter()
+    meter.shows(0.0, 230.0)
+    for step in range(2 * LIVELY_MOVES):
+        meter.shows(0.0, 230.0 + step % 2 / 2)
+    meter.shows(150.0, 229.1, seconds=700)
+    assert meter.is_frozen
+    meter.shows(0.0, 231.3, seconds=5)
+    assert not meter.is_frozen
+    meter.shows(150.0, 229.3, seconds=602)
+    assert meter.is_frozen, "at the same power"
+    meter.shows(0.0, 231.2)
+    meter.shows(5.0, 229.3, seconds=602)
+    assert meter.is_frozen, "on a stand-by, behind mains that used to move"
+
+
+def test_a_meter_that_moves_on_by_a_digit_stands_by_itself() -> None:
+    meter = Meter()
+    meter.shows(20.0, 230.0, seconds=700)
+    assert meter.is_frozen, "nobody can know"
+    meter.shows(19.9, 230.1, seconds=1_800)
+    assert not meter.is_frozen
