@@ -136,13 +136,15 @@ async def _runs_out(stage: Stage, outlet: str) -> None:
     async def is_over() -> bool:
         return (await stage.views())[outlet].lease is None and not stage.records.on[outlet]
 
+    async def ends() -> list[str]:  # written down a moment after it took effect
+        return [
+            fact.reason
+            for fact in claims.read_facts(stage.journal)
+            if fact.kind == FactKind.LEASE_ENDED and fact.subject == f"outlet/{outlet}"
+        ]
+
     await until(f"the lease of {outlet} runs out", is_over, within_s=SEEN_WITHIN_S)
-    ends = [
-        fact.reason
-        for fact in claims.read_facts(stage.journal)
-        if fact.kind == FactKind.LEASE_ENDED and fact.subject == f"outlet/{outlet}"
-    ]
-    assert ends == ["lease_over"]
+    assert await until("its end is in the journal", ends, within_s=SEEN_WITHIN_S) == ["lease_over"]
 
 
 async def _switched_by_hand(stage: Stage, outlet: str) -> None:
